@@ -242,8 +242,12 @@ export const keys: Stored[] = [
   {
     name: 'caudal:rate:{<namespace>}:<caller>',
     kind: 'rows end',
-    bound: "How many calls of a class a caller has made: a hash of the caller's name. It expires with its window, 10 s by default.",
-    shown: { file: 'packages/cache/src/shared-counts.test.ts', test: 'a count ends with its window, and the next one begins at zero' },
+    bound:
+      "How many calls of a class a caller has made: a hash of the caller's name. It expires with its window, 10 s by default.",
+    shown: {
+      file: 'packages/cache/src/shared-counts.test.ts',
+      test: 'a count ends with its window, and the next one begins at zero',
+    },
     passing: true,
   },
 ];

@@ -29,17 +29,26 @@ export function heavyJson(type: DescMessage, size: number): Heavy[] {
     ['closed lists in lists', '', ''],
   ] as const) {
     const half = (size - 10) >> 1;
-    add(kind, filling === '' ? `{"a":${'['.repeat(half)}${']'.repeat(half)}}` : `{"a":${filled(filling, size - 6)}${after}`);
+    add(
+      kind,
+      filling === '' ? `{"a":${'['.repeat(half)}${']'.repeat(half)}}` : `{"a":${filled(filling, size - 6)}${after}`,
+    );
   }
   add('unknown keys', `{${numbered((n) => `"k${n}":0,`, size - 12)}"z":0}`);
   add('the same key', `{${filled('"a":0,', size - 8)}"a":0}`);
   add('keys with escapes', `{${numbered((n) => `"\\u006b${n}":0,`, size - 12)}"z":0}`);
-  add('an unknown object of long keys', `{"zz":{${numbered((n) => `"\\u006b${'k'.repeat(380)}${n}":0,`, size - 400)}"z":0}}`);
+  add(
+    'an unknown object of long keys',
+    `{"zz":{${numbered((n) => `"\\u006b${'k'.repeat(380)}${n}":0,`, size - 400)}"z":0}}`,
+  );
   add('a long key', `{"${filled('k', size - 6)}":0}`);
   add('a long key with escapes', `{"${filled('\\u006b', size - 6)}":0}`);
   add('an unknown object of many keys', `{"zz":{${numbered((n) => `"k${n}":0,`, size - 16)}"z":0}}`);
   add('an unknown list of many items', `{"zz":[${filled('0,', size - 10)}0]}`);
-  add('not UTF-8 at the end', Buffer.concat([Buffer.from(`${filled(' ', size - 8)}{"a":"`), Buffer.of(0xff), Buffer.from('"}')]));
+  add(
+    'not UTF-8 at the end',
+    Buffer.concat([Buffer.from(`${filled(' ', size - 8)}{"a":"`), Buffer.of(0xff), Buffer.from('"}')]),
+  );
 
   for (const place of placesOf(type)) {
     const field = place.at(-1)!;
@@ -53,7 +62,10 @@ export function heavyJson(type: DescMessage, size: number): Heavy[] {
       add(`items ${item} in ${name}`, at(place, '[', `${item},`, `${item}]`));
     add(`entries in ${name}`, at(place, '{', '"k":"v",', '"l":"v"}'));
     const [open, close] = wrapped(place);
-    add(`different entries in ${name}`, `${open}{${numbered((n) => `"k${n}":"v",`, size - open.length - close.length - 12)}"z":"v"}${close}`);
+    add(
+      `different entries in ${name}`,
+      `${open}{${numbered((n) => `"k${n}":"v",`, size - open.length - close.length - 12)}"z":"v"}${close}`,
+    );
   }
 
   const whole = largestJson(type);

@@ -1,8 +1,8 @@
 /** Messages of gRPC that are as much work as possible for their size. */
 import type { DescField, DescMessage } from '@bufbuild/protobuf';
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
-import { boundsOf } from '@caudal/rpc/schema/bounds.ts';
 import { jsonToBytes } from '@caudal/rpc/rest/transcode.ts';
+import { boundsOf } from '@caudal/rpc/schema/bounds.ts';
 import { type Heavy, largestJson, placesOf } from './heavy.ts';
 
 const tag = (number: number, wireType: WireType): Buffer =>
@@ -11,7 +11,8 @@ const length = (bytes: number): Buffer => Buffer.from(new BinaryWriter().uint32(
 const varint = (value: bigint): Buffer => Buffer.from(new BinaryWriter().uint64(value).finish());
 
 /** These bytes again and again, of at most this size. */
-const filled = (bytes: Buffer, size: number) => Buffer.alloc(Math.max(0, Math.floor(size / bytes.length)) * bytes.length, bytes);
+const filled = (bytes: Buffer, size: number) =>
+  Buffer.alloc(Math.max(0, Math.floor(size / bytes.length)) * bytes.length, bytes);
 const delimited = (number: number, content: Buffer) =>
   Buffer.concat([tag(number, WireType.LengthDelimited), length(content.length), content]);
 
@@ -44,12 +45,18 @@ export function heavyWire(type: DescMessage, size: number): Heavy[] {
     add(`empty values of ${name}`, within(filled(delimited(number, Buffer.of()), room)));
     add(`short values of ${name}`, within(filled(delimited(number, Buffer.from([0x0a, 0x00])), room)));
     add(`numbers in ${name}`, within(filled(Buffer.concat([tag(number, WireType.Varint), varint(1n)]), room)));
-    add(`long numbers in ${name}`, within(filled(Buffer.concat([tag(number, WireType.Varint), varint(2n ** 63n)]), room)));
+    add(
+      `long numbers in ${name}`,
+      within(filled(Buffer.concat([tag(number, WireType.Varint), varint(2n ** 63n)]), room)),
+    );
     add(`packed numbers in ${name}`, within(delimited(number, Buffer.alloc(room - 8, 1))));
     add(`packed numbers that go on in ${name}`, within(delimited(number, Buffer.alloc(room - 8, 0x80))));
     add(`itself in ${name}`, within(nested(number, room)));
     add(`groups in ${name}`, within(filled(tag(number, WireType.StartGroup), room)));
-    add(`a message of unknown fields in ${name}`, within(delimited(number, filled(Buffer.concat([tag(free, WireType.Varint), varint(1n)]), room - 8))));
+    add(
+      `a message of unknown fields in ${name}`,
+      within(delimited(number, filled(Buffer.concat([tag(free, WireType.Varint), varint(1n)]), room - 8))),
+    );
     for (const [kind, unit] of [
       ['ASCII', 'x'],
       ['two bytes a character', 'é'],

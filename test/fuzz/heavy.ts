@@ -9,7 +9,8 @@ export interface Heavy {
 }
 
 /** This text again and again, of at most this length. */
-export const filled = (text: string, length: number): string => text.repeat(Math.max(0, Math.floor(length / text.length)));
+export const filled = (text: string, length: number): string =>
+  text.repeat(Math.max(0, Math.floor(length / text.length)));
 
 const maxNesting = 4;
 
@@ -18,7 +19,8 @@ export function placesOf(type: DescMessage, before: DescField[] = []): DescField
   if (before.length >= maxNesting) return [];
   return type.fields.flatMap((field) => {
     const place = [...before, field];
-    const nested = field.message && field.fieldKind !== 'map' && !isWellKnown(field) ? placesOf(field.message, place) : [];
+    const nested =
+      field.message && field.fieldKind !== 'map' && !isWellKnown(field) ? placesOf(field.message, place) : [];
     return [place, ...nested];
   });
 }
@@ -46,7 +48,9 @@ export function largestJson(type: DescMessage): Record<string, unknown> {
     };
     if (field.fieldKind === 'list') json[field.jsonName] = Array.from({ length: of.items! }, (_, place) => one(place));
     else if (field.fieldKind === 'map')
-      json[field.jsonName] = Object.fromEntries(Array.from({ length: of.items! }, (_, n) => [`key-${n}`, 'v'.repeat(500)]));
+      json[field.jsonName] = Object.fromEntries(
+        Array.from({ length: of.items! }, (_, n) => [`key-${n}`, 'v'.repeat(500)]),
+      );
     else json[field.jsonName] = one(0);
   }
   return json;

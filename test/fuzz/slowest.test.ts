@@ -86,7 +86,10 @@ test.each(all.map((endpoint) => [endpoint.contract.path, endpoint] as const))(
     const { contract: of } = endpoint;
     const size = boundOf(of, defaultLimits.maxMessageBytes);
     const found: [string, Slowest][] = [];
-    found.push(['gRPC', measure(endpoint, withDamage(heavyWire(of.request, size)), (bytes) => decode(endpoint, bytes))]);
+    found.push([
+      'gRPC',
+      measure(endpoint, withDamage(heavyWire(of.request, size)), (bytes) => decode(endpoint, bytes)),
+    ]);
     for (const rule of of.http.filter(({ body }) => body)) {
       const request = { params: paramsOf(rule.template), url: rule.template, headers: {} };
       const bodies = withDamage(heavyJson(of.request, size));
@@ -94,7 +97,12 @@ test.each(all.map((endpoint) => [endpoint.contract.path, endpoint] as const))(
     }
     for (const rule of of.http.filter(({ body }) => !body)) {
       const read = (bytes: Buffer) =>
-        decodeRest(endpoint, rule, { params: paramsOf(rule.template), url: bytes.toString(), headers: {}, body: Buffer.of() });
+        decodeRest(endpoint, rule, {
+          params: paramsOf(rule.template),
+          url: bytes.toString(),
+          headers: {},
+          body: Buffer.of(),
+        });
       found.push(['query', measure(endpoint, heavyQueries(of), read)]);
     }
     for (const [protocol, { ms, kind, bodies, mebibytes }] of found)
@@ -108,7 +116,11 @@ test('the slowest of each method', () => {
   const rows = table.sort((one, other) => Number(other[3]) - Number(one[3]));
   const head = ['over', 'method', 'bodies', 'ms', 'MiB', 'the slowest'];
   const widths = head.map((_, column) => Math.max(...[head, ...rows].map((row) => row[column]!.length)));
-  const line = (row: string[]) => row.map((cell, column) => cell.padEnd(widths[column]!)).join('  ').trimEnd();
+  const line = (row: string[]) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column]!))
+      .join('  ')
+      .trimEnd();
   process.stdout.write(`${[head, ...rows].map(line).join('\n')}\n`);
   // None is left out: a new service has to be added to services-of-contract.ts.
   expect(all.map((endpoint) => endpoint.contract.path).sort()).toEqual(
@@ -141,4 +153,3 @@ function* heavyQueries({ request }: MethodContract): Generator<Heavy> {
   yield query('escapes', `a=${many('%41')}`);
   yield query('broken escapes', `a=${many('%4')}`);
 }
-

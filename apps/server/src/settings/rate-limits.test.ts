@@ -13,12 +13,22 @@ test.each([
   expect(parseRateLimit(text)).toEqual({ quota });
 });
 
-test.each(['', '0/10s', '5000', '5000/', '5000/10', '5000/0s', '5000/2h', '5000/10ms', '-1/1s', '1e3/1s', 'on', '5 / 1s'])(
-  '"%s" is refused, with what is expected',
-  (text) => {
-    expect(() => parseRateLimit(text)).toThrow('"off", or calls and a time of 1s to 1h');
-  },
-);
+test.each([
+  '',
+  '0/10s',
+  '5000',
+  '5000/',
+  '5000/10',
+  '5000/0s',
+  '5000/2h',
+  '5000/10ms',
+  '-1/1s',
+  '1e3/1s',
+  'on',
+  '5 / 1s',
+])('"%s" is refused, with what is expected', (text) => {
+  expect(() => parseRateLimit(text)).toThrow('"off", or calls and a time of 1s to 1h');
+});
 
 test.each([
   ['CAUDAL_TRUSTED_PROXIES', 'kong', 'is no IP address and no network'],

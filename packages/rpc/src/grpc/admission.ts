@@ -3,7 +3,12 @@
  * holds its message.
  */
 import type { Caller } from '@caudal/kernel/context.ts';
-import { Metadata, ServerInterceptingCall, type ServerInterceptingCallInterface, type ServerInterceptor } from '@grpc/grpc-js';
+import {
+  Metadata,
+  ServerInterceptingCall,
+  type ServerInterceptingCallInterface,
+  type ServerInterceptor,
+} from '@grpc/grpc-js';
 import { toClientError, toStatus } from '../errors.ts';
 import { forwardMethod } from '../forward/frames.ts';
 import type { Receiver } from '../forward/receiver.ts';

@@ -42,7 +42,10 @@ const prefixBytes = 5;
  * Answers a call whose request has not been received completely, and then ends its stream. Otherwise it would stay open until its
  * caller ends it, without a place.
  */
-export function refuseStream(call: ServerInterceptingCallInterface, ending: Parameters<typeof call.sendStatus>[0]): void {
+export function refuseStream(
+  call: ServerInterceptingCallInterface,
+  ending: Parameters<typeof call.sendStatus>[0],
+): void {
   call.sendStatus(ending);
   const { receivedHalfClose, stream } = call as Reader;
   if (!receivedHalfClose) stream?.close(constants.NGHTTP2_NO_ERROR);
@@ -104,9 +107,7 @@ function boundFrames(
     }
     // A part keeps all that was read from the connection with it. A whole message is copied by the decoder.
     const isWhole =
-      decoder.readState === 0 &&
-      data.length >= prefixBytes &&
-      data.length === prefixBytes + data.readUInt32BE(1);
+      decoder.readState === 0 && data.length >= prefixBytes && data.length === prefixBytes + data.readUInt32BE(1);
     const messages = write(isWhole ? data : Buffer.from(data));
     const passed = messages.slice(0, left);
     left -= messages.length;

@@ -5,8 +5,8 @@
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { Metadata, ServerInterceptingCall, type ServerInterceptingCallInterface } from '@grpc/grpc-js';
 import { toClientError, toStatus } from '../errors.ts';
-import type { Admission } from '../server/admission.ts';
 import { networkOf } from '../server/address.ts';
+import type { Admission } from '../server/admission.ts';
 import { noteRefusal } from '../server/places.ts';
 import { openPool, type Pool } from '../server/pool.ts';
 import { tooSlow } from '../server/request-size.ts';
@@ -31,7 +31,11 @@ export interface OpenStreams {
   admit(path: string, call: ServerInterceptingCallInterface): ServerInterceptingCall;
 }
 
-export function openStreams({ patience, limits, address }: Pick<Admission, 'patience' | 'limits' | 'address'>): OpenStreams {
+export function openStreams({
+  patience,
+  limits,
+  address,
+}: Pick<Admission, 'patience' | 'limits' | 'address'>): OpenStreams {
   const check: Kind = { bytes: 1_024, messages: 1, pool: openPool(maxStreams.check, alpha) };
   const watch: Kind = { ...check, pool: openPool(maxStreams.watch, alpha) };
   const reflection: Kind = { bytes: 4_096, messages: 100, pool: openPool(maxStreams.reflection, alpha) };
@@ -118,6 +122,11 @@ function tooMany(): CaudalError {
 }
 
 const tooLong = (bytes: number): CaudalError =>
-  new CaudalError('RESOURCE_EXHAUSTED', 'REQUEST_TOO_LARGE', `Messages of health and reflection have at most ${bytes} bytes.`, {
-    metadata: { max_request_bytes: String(bytes) },
-  });
+  new CaudalError(
+    'RESOURCE_EXHAUSTED',
+    'REQUEST_TOO_LARGE',
+    `Messages of health and reflection have at most ${bytes} bytes.`,
+    {
+      metadata: { max_request_bytes: String(bytes) },
+    },
+  );

@@ -40,7 +40,9 @@ const empty = new Uint8Array();
 describe('a message', () => {
   test('that the encoder writes is passed to its end', () => {
     const texts = fc.string({ unit: 'binary', maxLength: 60 });
-    const lines = fc.array(fc.record({ productId: texts, quantity: fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }) }));
+    const lines = fc.array(
+      fc.record({ productId: texts, quantity: fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }) }),
+    );
     const attributes = fc.dictionary(texts, texts, { maxKeys: 20 });
     fc.assert(
       fc.property(texts, lines, attributes, (orderId, some, more) => {
@@ -54,7 +56,10 @@ describe('a message', () => {
   });
 
   test('of any bytes is passed or refused, and never hangs', () => {
-    fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => void refusal(bytes)), { numRuns: 5_000 });
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => void refusal(bytes)),
+      { numRuns: 5_000 },
+    );
   });
 
   test.each([
@@ -75,13 +80,33 @@ describe('refused before it is decoded', () => {
   test.each([
     ['items', many(1_001, delimited(5, empty)), 'INVALID_REQUEST lines must have at most 1000 items'],
     ['entries', many(21, delimited(8, empty)), 'INVALID_REQUEST attributes must have at most 20 entries'],
-    ['a text by its rule', many(1, delimited(2, new Uint8Array(10_000).fill(97))), 'INVALID_REQUEST order_id must have at most'],
-    ['a text of an item', many(1, delimited(5, many(1, delimited(1, new Uint8Array(10_000).fill(97))))), 'INVALID_REQUEST lines[0].product_id must have at most'],
-    ['a text of an entry', many(1, delimited(8, many(1, delimited(2, new Uint8Array(16_385))))), 'MALFORMED_REQUEST attributes must have at most 16384 bytes'],
+    [
+      'a text by its rule',
+      many(1, delimited(2, new Uint8Array(10_000).fill(97))),
+      'INVALID_REQUEST order_id must match ^[A-Za-z0-9]',
+    ],
+    [
+      'a text of an item',
+      many(1, delimited(5, many(1, delimited(1, new Uint8Array(10_000).fill(97))))),
+      'INVALID_REQUEST lines[0].product_id must match ^[A-Za-z0-9]',
+    ],
+    [
+      'a text of an entry',
+      many(1, delimited(8, many(1, delimited(2, new Uint8Array(16_385))))),
+      'MALFORMED_REQUEST attributes must have at most 16384 bytes',
+    ],
     ['unknown fields', many(1_001, delimited(99, empty)), 'MALFORMED_REQUEST body has more than 1000 unknown fields'],
-    ['unknown fields of items', many(1_001, delimited(5, many(1, delimited(99, empty)))), 'must have at most 1000 items'],
+    [
+      'unknown fields of items',
+      many(1_001, delimited(5, many(1, delimited(99, empty)))),
+      'must have at most 1000 items',
+    ],
     ['a field again and again', many(10_001, delimited(6, empty)), 'comes after 10000 other values'],
-    ['fields of the wrong type', many(1_001, (to) => to.tag(2, WireType.Varint).uint32(1)), 'more than 1000 unknown fields'],
+    [
+      'fields of the wrong type',
+      many(1_001, (to) => to.tag(2, WireType.Varint).uint32(1)),
+      'more than 1000 unknown fields',
+    ],
   ])('%s', (_, bytes, expected) => {
     expect(refusal(bytes)).toContain(expected);
   });
@@ -90,10 +115,19 @@ describe('refused before it is decoded', () => {
     const type = boundsOf(requestOf('SummarizeOrders'));
     const packed = (bytes: Uint8Array) => many(1, delimited(5, bytes));
     expect(refusal(packed(Uint8Array.from([1, 2, 1, 2])), type)).toBe('accepted');
-    expect(refusal(packed(Uint8Array.from([1, 2, 1, 2, 1])), type)).toBe('INVALID_REQUEST group_by must have at most 4 items');
+    expect(refusal(packed(Uint8Array.from([1, 2, 1, 2, 1])), type)).toBe(
+      'INVALID_REQUEST group_by must have at most 4 items',
+    );
     expect(refusal(packed(new Uint8Array(1_000_000).fill(0x80)), type)).toContain('must have at most 4 items');
-    expect(refusal(many(5, (to) => to.tag(5, WireType.Varint).uint32(1)), type)).toContain('must have at most 4 items');
-    expect(refusal(Buffer.concat([packed(Uint8Array.of(1, 1, 1)), packed(Uint8Array.of(1, 1))]), type)).toContain('at most 4 items');
+    expect(
+      refusal(
+        many(5, (to) => to.tag(5, WireType.Varint).uint32(1)),
+        type,
+      ),
+    ).toContain('must have at most 4 items');
+    expect(refusal(Buffer.concat([packed(Uint8Array.of(1, 1, 1)), packed(Uint8Array.of(1, 1))]), type)).toContain(
+      'at most 4 items',
+    );
   });
 
   test('paths of a mask', () => {
@@ -103,8 +137,12 @@ describe('refused before it is decoded', () => {
       return many(1, delimited(number, bytes));
     };
     expect(refusal(mask(many(200, delimited(1, new Uint8Array(200).fill(97)))), type)).toBe('accepted');
-    expect(refusal(mask(many(201, delimited(1, empty))), type)).toContain('read_mask.paths must have at most 200 items');
-    expect(refusal(mask(many(1, delimited(1, new Uint8Array(801)))), type)).toContain('must have at most 200 characters');
+    expect(refusal(mask(many(201, delimited(1, empty))), type)).toContain(
+      'read_mask.paths must have at most 200 items',
+    );
+    expect(refusal(mask(many(1, delimited(1, new Uint8Array(801)))), type)).toContain(
+      'must have at most 200 characters',
+    );
   });
 
   test('a text at its bound is accepted, in characters of four bytes', () => {

@@ -64,7 +64,8 @@ export function scanMessage(type: TypeBounds, bytes: Uint8Array, maxText: number
   };
 
   const count = () => {
-    if (++values > maxValues) throw overBound(steps, `comes after ${maxValues} other values, more than any request has`);
+    if (++values > maxValues)
+      throw overBound(steps, `comes after ${maxValues} other values, more than any request has`);
   };
 
   /** The end of the length-delimited value that begins here. */

@@ -33,11 +33,23 @@ export function whenAnswered({ raw: { socket } }: FastifyRequest, { raw }: Fasti
 }
 
 /** Ends the connection of an answer that is not read in this time. */
-export function endIfUnread({ raw: { socket } }: FastifyRequest, { raw }: FastifyReply, patience: Patience, ms: number): void {
-  raw.once('close', patience.watch(ms, () => socket.destroy()));
+export function endIfUnread(
+  { raw: { socket } }: FastifyRequest,
+  { raw }: FastifyReply,
+  patience: Patience,
+  ms: number,
+): void {
+  raw.once(
+    'close',
+    patience.watch(ms, () => socket.destroy()),
+  );
 }
 
 /** Ends the connection of a refused request whose body, which nobody reads, does not end in this time. */
 export function endIfUnfinished({ raw }: FastifyRequest, patience: Patience, ms: number): void {
-  if (!raw.complete) raw.once('close', patience.watch(ms, () => raw.socket.destroy()));
+  if (!raw.complete)
+    raw.once(
+      'close',
+      patience.watch(ms, () => raw.socket.destroy()),
+    );
 }

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { boundsOf, maxTextBytes } from '../schema/bounds.ts';
 import { parseJson } from './json-body.ts';
 
-const [{ request }] = contract().methods() as [{ request: Parameters<typeof boundsOf>[0] }];
+const { request } = contract().methods()[0]!;
 const parseBytes = (bytes: Buffer) => parseJson(bytes, boundsOf(request), maxTextBytes);
 const parse = (text: string) => parseBytes(Buffer.from(text));
 

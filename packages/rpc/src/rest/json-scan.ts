@@ -107,7 +107,8 @@ export function scanJson(type: TypeBounds, bytes: Buffer, maxText: number): void
   /** Passes the value that begins here. `of`: its field, if it has one; `isItem`: it is one of several. */
   const passValue = (of: FieldBounds | undefined, isItem: boolean): void => {
     skipBlanks();
-    if (++values > maxValues) throw overBound(steps, `comes after ${maxValues} other values, more than any request has`);
+    if (++values > maxValues)
+      throw overBound(steps, `comes after ${maxValues} other values, more than any request has`);
     const byte = bytes[at];
     if (byte === QUOTE) passTextOf(of);
     else if (byte === OPEN_OBJECT) passObject(of, isItem);

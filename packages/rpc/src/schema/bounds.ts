@@ -18,6 +18,7 @@ export const maxValues = 10_000;
 /** Of a field mask. */
 export const maxPaths = 200;
 const maxPathCharacters = 200;
+const pathAdvice = `must have at most ${maxPathCharacters} characters`;
 
 /** How a field is measured. */
 export interface FieldBounds {
@@ -26,8 +27,10 @@ export interface FieldBounds {
   name: string;
   /** The most items; undefined if the field is no list or map. */
   items: number | undefined;
-  /** The most characters of its text or texts by the contract; undefined: `maxTextBytes`. */
+  /** The most characters of its text or texts by the contract; undefined: there is no rule. */
   characters: number | undefined;
+  /** What to change about a longer text. */
+  advice: string | undefined;
   /** `text`: also bytes and masks. `short`: numbers, booleans, enums, times. */
   kind: 'text' | 'short' | 'message';
   /** The type of a message or of a list's messages, and of a map's entries. */
@@ -66,13 +69,13 @@ const maskName = 'google.protobuf.FieldMask';
 function fieldBounds(field: DescField): FieldBounds {
   const of = { field, name: field.name, isMap: field.fieldKind === 'map' };
   if (field.parent.typeName === maskName)
-    return { ...of, items: maxPaths, characters: maxPathCharacters, kind: 'text', type: undefined };
-  const { characters, items = maxItems } = sizesOf(field);
+    return { ...of, items: maxPaths, characters: maxPathCharacters, advice: pathAdvice, kind: 'text', type: undefined };
+  const { characters, advice, items = maxItems } = sizesOf(field);
   const several = field.fieldKind === 'list' || field.fieldKind === 'map' ? items : undefined;
   const message = field.fieldKind === 'map' ? undefined : field.message;
-  if (message) return { ...of, items: several, characters, kind: 'message', type: boundsOf(message) };
+  if (message) return { ...of, items: several, characters, advice, kind: 'message', type: boundsOf(message) };
   const isText = field.scalar === ScalarType.STRING || field.scalar === ScalarType.BYTES;
-  return { ...of, items: several, characters, kind: isText ? 'text' : 'short', type: undefined };
+  return { ...of, items: several, characters, advice, kind: isText ? 'text' : 'short', type: undefined };
 }
 
 /** Whether a message's JSON is a single text: a time, a duration, a mask. */
@@ -96,13 +99,10 @@ export function pathOf(steps: Steps): string {
 }
 
 /** The error for a bound of the contract. It is the one that the field's rule gives to what is only slightly too much. */
-export function overRule(steps: Steps, { items, characters, isMap }: FieldBounds): CaudalError {
-  const isPlace = typeof steps.at(-1) === 'number';
-  const description =
-    characters !== undefined && (items === undefined || isPlace)
-      ? `must have at most ${characters} characters`
-      : `must have at most ${items} ${isMap ? 'entries' : 'items'}`;
-  return invalidRequest([{ field: pathOf(steps), description }]);
+export function overRule(steps: Steps, { items, advice, isMap }: FieldBounds): CaudalError {
+  const isOne = items === undefined || typeof steps.at(-1) === 'number';
+  const most = `must have at most ${items} ${isMap ? 'entries' : 'items'}`;
+  return invalidRequest([{ field: pathOf(steps), description: (isOne && advice) || most }]);
 }
 
 /** The error for a text without a rule. */

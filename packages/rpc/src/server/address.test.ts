@@ -44,9 +44,12 @@ test.each([
   expect(networkOf(address)).toBe(network);
 });
 
-test.each(['kong', '10.0.0.0/33', '::/129', '10.0.0.0/8/8', '10.0.0.0/', 'fe80::1%eth0', ''])('the proxy "%s" is refused', (text) => {
-  expect(() => trustedProxies([text])).toThrow('is no IP address and no network');
-});
+test.each(['kong', '10.0.0.0/33', '::/129', '10.0.0.0/8/8', '10.0.0.0/', 'fe80::1%eth0', ''])(
+  'the proxy "%s" is refused',
+  (text) => {
+    expect(() => trustedProxies([text])).toThrow('is no IP address and no network');
+  },
+);
 
 test.each(['0.0.0.0/0', '::/0'])('%s would let callers choose their address', (text) => {
   expect(() => trustedProxies([text])).toThrow('name your proxies');

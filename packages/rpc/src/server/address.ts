@@ -17,7 +17,8 @@ export function trustedProxies(texts: readonly string[]): TrustedProxies {
     if (!family || others.length > 0 || length < 0 || length > most || address.includes('%'))
       throw new Error(`"${text}" is no IP address and no network, such as 10.0.0.0/8 or fd00::/8`);
     // Of everybody it would be believed.
-    if (length === 0) throw new Error(`"${text}" is every address, and then callers could choose their own: name your proxies`);
+    if (length === 0)
+      throw new Error(`"${text}" is every address, and then callers could choose their own: name your proxies`);
     list.addSubnet(address, length, family);
   }
   if (texts.length === 0) return { has: () => false };

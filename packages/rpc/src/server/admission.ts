@@ -17,8 +17,6 @@ import type { CountedCall, RateLimits } from './rate-limits.ts';
 import { boundOf } from './request-size.ts';
 
 export interface AdmissionLimits {
-  /** Calls in flight at once. */
-  maxConcurrent: number;
   /** The most bytes of a request, for methods without a bound in the contract. */
   maxMessageBytes: number;
   /** The most time of a request's body or message, in milliseconds; see `watchArrival` of patience.ts. */
@@ -26,6 +24,9 @@ export interface AdmissionLimits {
   /** The most time in which a caller must read its answer, in milliseconds. */
   answerMs: number;
 }
+
+/** Calls whose tokens are being checked; an address gets half of these. */
+const maxChecks = 1_024;
 
 export interface AdmissionOptions {
   places: Places;
@@ -77,8 +78,7 @@ const isForStaff = ({ access, noSideEffects }: MethodContract): boolean =>
   !noSideEffects && access.permission !== '' && access.ownerField === undefined && !access.ownerInResource;
 
 export function openAdmission({ places, rates, trusted, patience, limits }: AdmissionOptions): Admission {
-  /** Calls whose tokens are being checked; an address gets half of these. */
-  const checks = openPool(limits.maxConcurrent, 1);
+  const checks = openPool(maxChecks, 1);
   return {
     full: places.full,
     patience,

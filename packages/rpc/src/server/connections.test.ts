@@ -6,7 +6,10 @@ import { connectionGuard } from './connections.ts';
 
 function connection(remoteAddress: string) {
   const state = { destroyed: false };
-  const socket = Object.assign(new EventEmitter(), { remoteAddress, destroy: () => Object.assign(state, { destroyed: true }) });
+  const socket = Object.assign(new EventEmitter(), {
+    remoteAddress,
+    destroy: () => Object.assign(state, { destroyed: true }),
+  });
   return { state, socket: socket as unknown as Socket };
 }
 

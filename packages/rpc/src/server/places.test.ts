@@ -84,7 +84,10 @@ describe('bytes of requests', () => {
     const places = openPlaces(limits);
     const taken: string[] = [];
     for (let n = 0; n < 12; n++) taken.push(reasonOf(() => taker(places, party('hog')).take(mebibyte)));
-    expect(taken).toEqual([...Array.from({ length: 8 }, () => 'OK'), ...Array.from({ length: 4 }, () => 'CALLER_BUSY')]);
+    expect(taken).toEqual([
+      ...Array.from({ length: 8 }, () => 'OK'),
+      ...Array.from({ length: 4 }, () => 'CALLER_BUSY'),
+    ]);
     expect(reasonOf(() => taker(places, party('other')).take(mebibyte))).toBe('OK');
   });
 
@@ -105,7 +108,9 @@ describe('bytes of requests', () => {
   });
 
   test('never more than the budget, and a modest caller gets through as long as a mebibyte is left', () => {
-    const steps = fc.array(fc.tuple(fc.nat({ max: 15 }), fc.integer({ min: 1, max: 2 * mebibyte })), { maxLength: 300 });
+    const steps = fc.array(fc.tuple(fc.nat({ max: 15 }), fc.integer({ min: 1, max: 2 * mebibyte })), {
+      maxLength: 300,
+    });
     fc.assert(
       fc.property(steps, (all) => {
         const places = openPlaces({ ...limits, maxConcurrent: 1_000 });

@@ -125,7 +125,16 @@ export function openPlaces({ maxConcurrent, requestMemoryBytes: memory }: PlaceL
   function assertPlace({ kind }: Party, account: Account | undefined): void {
     if (counted >= maxConcurrent) throw busy();
     if (!account) return;
-    if (isGreedy(account.calls, maxConcurrent - counted, maxConcurrent, alpha * weights[kind], kind === 'own' ? maxConcurrent : 2)) throw kind === 'own' ? busy() : greedy();
+    if (
+      isGreedy(
+        account.calls,
+        maxConcurrent - counted,
+        maxConcurrent,
+        alpha * weights[kind],
+        kind === 'own' ? maxConcurrent : 2,
+      )
+    )
+      throw kind === 'own' ? busy() : greedy();
     if (kind !== 'own' && account.answers >= memory / bytesPart) throw greedy();
   }
 
@@ -134,7 +143,8 @@ export function openPlaces({ maxConcurrent, requestMemoryBytes: memory }: PlaceL
     if (free < 0) throw busy();
     if (kind === 'own') return;
     const ofNobodies = memory / nobodiesPart;
-    if (kind === 'nobody' && isGreedy(account.requests, ofNobodies - nobodies - more, ofNobodies, 1, little)) throw greedy();
+    if (kind === 'nobody' && isGreedy(account.requests, ofNobodies - nobodies - more, ofNobodies, 1, little))
+      throw greedy();
     if (isGreedy(account.requests, free, memory, alpha * weights[kind], little)) throw greedy();
     // One call of a caller that has nothing else fits, whatever its method allows.
     const after = account.requests + more;
