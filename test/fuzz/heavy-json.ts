@@ -1,126 +1,115 @@
 /** Bodies of REST that are as much work as possible for their size: each kind of excess, in each place that a type has for it. */
 import type { DescField, DescMessage } from '@bufbuild/protobuf';
-import { boundsOf, type FieldBounds } from '@caudal/rpc/schema/bounds.ts';
-import { filled, type Heavy, largestJson, placesOf } from './heavy.ts';
+import { composed, filled, type Heavy, largestJson, numbered, type Part, placesOf } from './heavy.ts';
 
-/** All kinds for a message, each of about this many bytes. */
-export function heavyJson(type: DescMessage, size: number): Heavy[] {
-  const bodies: Heavy[] = [];
-  const add = (kind: string, text: string | Buffer) => {
-    const bytes = Buffer.isBuffer(text) ? text : Buffer.from(text);
-    bodies.push({ kind, bytes: bytes.subarray(0, size) });
-  };
-  /** One object whose value in this place is filled with this text. */
-  const at = (place: DescField[], before: string, filling: string, after: string) => {
-    const [open, close] = wrapped(place);
-    return `${open}${before}${filled(filling, size - open.length - close.length - before.length - after.length)}${after}${close}`;
-  };
+const key = (n: number) => `"k${n}":0,`;
+const longKey = (n: number) => `"\\u006b${'k'.repeat(380)}${n}":0,`;
 
-  for (const blank of [' ', '\n\t']) {
-    add('blanks before', `${filled(blank, size - 2)}{}`);
-    add('blanks within', `{${filled(blank, size - 2)}}`);
-    add('blanks behind', `{}${filled(blank, size - 2)}`);
-  }
-  add('nothing but digits', filled('7', size));
-  add('a list of empty lists', `[${filled('[],', size - 4)}[]]`);
-  for (const [kind, filling, after] of [
-    ['lists in lists', '[', ''],
-    ['objects in objects', '{"a":', ''],
-    ['closed lists in lists', '', ''],
-  ] as const) {
-    const half = (size - 10) >> 1;
-    add(
-      kind,
-      filling === '' ? `{"a":${'['.repeat(half)}${']'.repeat(half)}}` : `{"a":${filled(filling, size - 6)}${after}`,
-    );
-  }
-  add('unknown keys', `{${numbered((n) => `"k${n}":0,`, size - 12)}"z":0}`);
-  add('the same key', `{${filled('"a":0,', size - 8)}"a":0}`);
-  add('keys with escapes', `{${numbered((n) => `"\\u006b${n}":0,`, size - 12)}"z":0}`);
-  add(
-    'an unknown object of long keys',
-    `{"zz":{${numbered((n) => `"\\u006b${'k'.repeat(380)}${n}":0,`, size - 400)}"z":0}}`,
-  );
-  add('a long key', `{"${filled('k', size - 6)}":0}`);
-  add('a long key with escapes', `{"${filled('\\u006b', size - 6)}":0}`);
-  add('an unknown object of many keys', `{"zz":{${numbered((n) => `"k${n}":0,`, size - 16)}"z":0}}`);
-  add('an unknown list of many items', `{"zz":[${filled('0,', size - 10)}0]}`);
-  add(
-    'not UTF-8 at the end',
-    Buffer.concat([Buffer.from(`${filled(' ', size - 8)}{"a":"`), Buffer.of(0xff), Buffer.from('"}')]),
-  );
-
-  for (const place of placesOf(type)) {
-    const field = place.at(-1)!;
-    const of = boundsOf(field.parent).byNumber.get(field.number)!;
-    const name = place.map(({ jsonName }) => jsonName).join('.');
-    for (const [kind, filling] of texts) add(`${kind} in ${name}`, at(place, ...value(of, '"', filling, '"')));
-    add(`digits in ${name}`, at(place, ...value(of, '', '7', '')));
-    add(`keys in ${name}`, at(place, '{', '"k":0,', '"l":0}'));
+/** All kinds for a message, each of at most this many bytes. */
+export function* heavyJson(type: DescMessage, size: number): Generator<Heavy> {
+  yield* ofAnyType(size);
+  for (const { path, of } of placesOf(type)) {
+    const name = path.map(({ jsonName }) => jsonName).join('.');
+    const [open, close] = wrapped(path);
+    /** An object whose value in this place is filled with this. */
+    const at = (kind: string, before: string, filling: string | Buffer, after: string): Heavy => {
+      const room = size - open.length - close.length - before.length - after.length;
+      const inner = typeof filling === 'string' ? filled(filling, room) : filling.subarray(0, room);
+      return { kind: `${kind} in ${name}`, bytes: composed(size, open, before, inner, after, close) };
+    };
+    const [first, last] = of.items === undefined || of.isMap ? ['', ''] : ['[', ']'];
+    for (const [kind, filling] of texts) yield at(kind, `${first}"`, filling, `"${last}`);
+    yield at('digits', first, '7', last);
+    yield at('keys', '{', '"k":0,', '"l":0}');
+    yield at('different keys', '{', numbered('keys', key, size), '"z":0}');
     if (of.items === undefined) continue;
-    for (const item of ['{}', '[]', '""', '0', 'null', '"7"', '[[]]', '{"k":[]}'])
-      add(`items ${item} in ${name}`, at(place, '[', `${item},`, `${item}]`));
-    add(`entries in ${name}`, at(place, '{', '"k":"v",', '"l":"v"}'));
-    const [open, close] = wrapped(place);
-    add(
-      `different entries in ${name}`,
-      `${open}{${numbered((n) => `"k${n}":"v",`, size - open.length - close.length - 12)}"z":"v"}${close}`,
+    for (const item of ['{}', '[]', '""', 'null', '"7"', '{"k":[]}'])
+      yield at(`items ${item}`, '[', `${item},`, `${item}]`);
+    yield at(
+      'entries',
+      '{',
+      numbered('entries', (n) => `"k${n}":"v",`, size),
+      '"z":"v"}',
     );
   }
-
-  const whole = largestJson(type);
-  add('the largest valid one', JSON.stringify(whole));
-  add('the largest valid one, indented', JSON.stringify(whole, undefined, 10));
-  add('the largest valid one, all escaped', escaped(JSON.stringify(whole)));
-  for (const [kind, wrong] of [
-    ['a wrong type', { wrong: true }],
-    ['a wrong number', '0x10'],
-  ] as const) {
-    add(`the largest, with ${kind} at the end of each list`, JSON.stringify(lastReplaced(whole, wrong)));
-    add(`the largest, with ${kind} in each item`, JSON.stringify(eachReplaced(whole, wrong)));
-  }
-  add('the largest, not closed', JSON.stringify(whole).slice(0, -1));
-  return bodies;
+  yield* aroundLargest(type, size);
 }
 
 const texts: [string, string][] = [
   ['ASCII', 'x'],
-  ['two bytes a character', 'é'],
   ['four bytes a character', '\u{1f600}'],
-  ['escapes', '\\u0061'],
   ['escaped pairs', '\\ud83d\\ude00'],
   ['escaped quotes', '\\"'],
   ['names in a mask', 'a,'],
   ['dots in a mask', '.'],
-  ['blanks', ' '],
-  ['an address', 'a@'],
 ];
 
-function value(of: FieldBounds, before: string, filling: string, after: string): [string, string, string] {
-  return of.items === undefined ? [before, filling, after] : [`[${before}`, filling, `${after}]`];
+function* ofAnyType(size: number): Generator<Heavy> {
+  const body = (kind: string, before: string, filling: Part, after: string): Heavy => ({
+    kind,
+    bytes: composed(size, before, shortened(filling, size - before.length - after.length), after),
+  });
+  for (const blank of [' ', '\n\t']) {
+    yield body('blanks before', '', filled(blank, size), '{}');
+    yield body('blanks within', '{', filled(blank, size), '}');
+    yield body('blanks behind', '{}', filled(blank, size), '');
+  }
+  yield body('nothing but digits', '', filled('7', size), '');
+  yield body('a list of empty lists', '[', filled('[],', size - 4), '[]]');
+  yield body('lists in lists', '{"a":', filled('[', size), '');
+  yield body('objects in objects', '', filled('{"a":', size), '');
+  yield body('unknown keys', '{', numbered('keys', key, size), '"z":0}');
+  yield body('the same key', '{', filled('"a":0,', size), '"a":0}');
+  yield body(
+    'keys with escapes',
+    '{',
+    numbered('escapes', (n) => `"\\u006b${n}":0,`, size),
+    '"z":0}',
+  );
+  yield body('a long key', '{"', filled('k', size), '":0}');
+  yield body('a long key with escapes', '{"', filled('\\u006b', size), '":0}');
+  yield body('an unknown object of many keys', '{"zz":{', numbered('keys', key, size), '"z":0}}');
+  yield body('an unknown object of long keys', '{"zz":{', numbered('long keys', longKey, size), '"z":0}}');
+  yield body('an unknown list of many items', '{"zz":[', filled('0,', size - 10), '0]}');
+  yield { kind: 'not UTF-8 at the end', bytes: composed(size, filled(' ', size - 9), '{"a":"', Buffer.of(0xff), '"}') };
+}
+
+function* aroundLargest(type: DescMessage, size: number): Generator<Heavy> {
+  const whole = largestJson(type);
+  const text = JSON.stringify(whole);
+  const body = (kind: string, made: string): Heavy => ({ kind, bytes: Buffer.from(made).subarray(0, size) });
+  yield body('the largest valid one', text);
+  yield body('the largest valid one, indented', JSON.stringify(whole, undefined, 10));
+  yield body('the largest valid one, all escaped', escaped(text));
+  yield body('the largest, not closed', text.slice(0, -1));
+  const blanks = filled(' ', Math.max(0, Math.min(2 ** 20, size - Buffer.byteLength(text))));
+  yield { kind: 'the largest valid one, with blanks', bytes: composed(size, blanks, text) };
+  for (const [kind, wrong] of [
+    ['a wrong type', { wrong: true }],
+    ['a wrong number', '0x10'],
+  ] as const) {
+    const last = (list: unknown[]) => [...list.slice(0, -1), replacedWithin(list.at(-1), wrong)];
+    const each = (list: unknown[]) => list.map((item) => replacedWithin(item, wrong));
+    yield body(`the largest, with ${kind} at the end of each list`, JSON.stringify(changed(whole, last)));
+    yield body(`the largest, with ${kind} in each item`, JSON.stringify(changed(whole, each)));
+  }
+}
+
+/** At most so many bytes of a part, and of a filling whole units. */
+function shortened(part: Part, size: number): Part {
+  if (typeof part === 'string' || part.length <= size) return part;
+  return Buffer.isBuffer(part) ? part.subarray(0, size) : filled(part.unit, size);
 }
 
 /** The object around a value in this place. */
-function wrapped(place: DescField[]): [string, string] {
+function wrapped(path: DescField[]): [string, string] {
   let [open, close] = ['', ''];
-  for (const [level, field] of place.entries()) {
-    open += `{"${field.jsonName}":`;
-    close = `}${close}`;
-    const isList = field.fieldKind === 'list' && level < place.length - 1;
-    if (isList) [open, close] = [`${open}[`, `]${close}`];
+  for (const [level, { jsonName, fieldKind }] of path.entries()) {
+    const isList = fieldKind === 'list' && level < path.length - 1;
+    open += `{"${jsonName}":${isList ? '[' : ''}`;
+    close = `${isList ? ']' : ''}}${close}`;
   }
   return [open, close];
-}
-
-function numbered(make: (n: number) => string, size: number): string {
-  const parts: string[] = [];
-  let length = 0;
-  for (let n = 0; length < size; n++) {
-    const part = make(n);
-    parts.push(part);
-    length += part.length;
-  }
-  return parts.join('');
 }
 
 /** Every letter within texts as an escape. */
@@ -129,20 +118,14 @@ const escaped = (json: string) =>
     text.replace(/[a-zA-Z]/g, (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, '0')}`),
   );
 
-function lastReplaced(json: unknown, wrong: unknown): unknown {
-  if (Array.isArray(json)) return [...json.slice(0, -1), replacedWithin(json.at(-1), wrong)];
+/** The document with its lists changed. */
+function changed(json: unknown, change: (list: unknown[]) => unknown[]): unknown {
+  if (Array.isArray(json)) return change(json);
   if (typeof json !== 'object' || json === null) return json;
-  return Object.fromEntries(Object.entries(json).map(([key, inner]) => [key, lastReplaced(inner, wrong)]));
-}
-
-function eachReplaced(json: unknown, wrong: unknown): unknown {
-  if (Array.isArray(json)) return json.map((item) => replacedWithin(item, wrong));
-  if (typeof json !== 'object' || json === null) return json;
-  return Object.fromEntries(Object.entries(json).map(([key, inner]) => [key, eachReplaced(inner, wrong)]));
+  return Object.fromEntries(Object.entries(json).map(([name, inner]) => [name, changed(inner, change)]));
 }
 
 function replacedWithin(item: unknown, wrong: unknown): unknown {
   if (typeof item !== 'object' || item === null) return wrong;
-  const keys = Object.keys(item);
-  return { ...item, [keys.at(-1)!]: wrong };
+  return { ...item, [Object.keys(item).at(-1)!]: wrong };
 }

@@ -128,6 +128,7 @@ describe('refused before it is converted', () => {
       `{"attributes":{"k":"${many('a', 16_385)}"}}`,
       'MALFORMED_REQUEST attributes.k must have at most 16384 bytes',
     ],
+    ['blanks', `{${many(' ', 1_048_577)}}`, 'MALFORMED_REQUEST body has more than 1048576 blanks'],
     ['a long key', `{"${many('k', 2_401)}":0}`, 'MALFORMED_REQUEST body has a key that is longer than any field has'],
     ['depth', `{"a":${many('[', 16)}`, 'is nested more than 16 levels deep'],
     ['depth of objects', many('{"a":', 17), 'is nested more than 16 levels deep'],

@@ -27,6 +27,8 @@ const bytesACharacter = 12;
 /** Of a number, and of the text of a number, a time or an enum. With escapes, the latter takes six bytes a character. */
 const maxDigits = 64;
 const maxShortText = 400;
+/** In all. Indented, the largest request has a tenth of it. */
+const maxBlanks = 1024 * 1024;
 const maxKeyBytes = 200 * bytesACharacter;
 
 const QUOTE = 34;
@@ -54,9 +56,13 @@ export function scanJson(type: TypeBounds, bytes: Buffer, maxText: number): void
   let at = 0;
   let values = 0;
   let depth = 0;
+  let blanks = 0;
 
   const skipBlanks = () => {
+    const begin = at;
     while (isBlank(bytes[at])) at++;
+    blanks += at - begin;
+    if (blanks > maxBlanks) throw overBound([], `has more than ${maxBlanks} blanks between its values`);
   };
 
   /** Passes a text that begins here. `most`: its bytes between the quotes; above that, `excess` is thrown. */
