@@ -68,10 +68,14 @@ function* ofAnyType(size: number): Generator<Heavy> {
 
 /** The messages around a value, as parts. */
 function wrapped(path: DescField[], content: Part[]): Part[] {
-  return path.reduceRight((inner, { number }) => {
-    const bytes = inner.reduce((sum, part) => sum + part.length, 0);
-    return [headOf(number, bytes), ...inner];
-  }, content);
+  const parts = [...content];
+  let bytes = content.reduce((sum, part) => sum + part.length, 0);
+  for (const { number } of path.toReversed()) {
+    const head = headOf(number, bytes);
+    parts.unshift(head);
+    bytes += head.length;
+  }
+  return parts;
 }
 
 const nests = new Map<string, Buffer>();

@@ -173,7 +173,8 @@ describe('refused before it is converted', () => {
     const type = requestOf('GetOrder');
     const paths = Array.from({ length: 200 }, () => 'p'.repeat(200)).join();
     expect(refusal(`{"readMask":"${paths}"}`, type)).toBe('accepted');
-    expect(refusal(`{"readMask":"${paths.repeat(13)}"}`, type)).toContain('read_mask is longer');
+    expect(refusal(`{"readMask":"${'a,'.repeat(200)}a"}`, type)).toContain('read_mask must have at most 200 paths');
+    expect(refusal(`{"readMask":"${'p'.repeat(500_000)}"}`, type)).toContain('read_mask is longer');
   });
 
   test('up to fifty unknown keys are left to the reader, who reports them all', () => {

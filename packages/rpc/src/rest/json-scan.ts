@@ -12,6 +12,7 @@ import {
   maxDepth,
   maxItems,
   maxMaskCharacters,
+  maxPaths,
   maxValues,
   overBound,
   overRule,
@@ -59,9 +60,7 @@ export function scanJson(type: TypeBounds, bytes: Buffer, maxText: number): void
   let blanks = 0;
 
   const skipBlanks = () => {
-    const begin = at;
-    while (isBlank(bytes[at])) at++;
-    blanks += at - begin;
+    for (; isBlank(bytes[at]) && blanks <= maxBlanks; at++) blanks++;
     if (blanks > maxBlanks) throw overBound([], `has more than ${maxBlanks} blanks between its values`);
   };
 
@@ -131,8 +130,17 @@ export function scanJson(type: TypeBounds, bytes: Buffer, maxText: number): void
     else {
       const isMask = of.field.message?.typeName === 'google.protobuf.FieldMask';
       const most = isMask ? maxMaskCharacters * bytesACharacter : maxShortText;
+      const begin = at;
       passText(most, () => overBound(steps, 'is longer than any value that it can have'));
+      if (isMask && countOf(COMMA, begin, at) >= maxPaths)
+        throw overBound(steps, `must have at most ${maxPaths} paths`);
     }
+  };
+
+  const countOf = (byte: number, from: number, to: number): number => {
+    let count = 0;
+    for (let place = from; place < to; place++) if (bytes[place] === byte) count++;
+    return count;
   };
 
   const passList = (of: FieldBounds | undefined) => {

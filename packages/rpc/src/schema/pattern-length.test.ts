@@ -2,7 +2,7 @@ import { contract } from '@caudal/contract/descriptors.ts';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { longestMatch } from './pattern-length.ts';
-import { patternOf } from './rules.ts';
+import { sizesOf } from './rules.ts';
 
 test.each([
   ['^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$', 64],
@@ -24,7 +24,7 @@ test.each([
 const patterns = new Set(
   [...contract().registry]
     .filter((type) => type.kind === 'message')
-    .flatMap((type) => type.fields.map(patternOf))
+    .flatMap((type) => type.fields.map((field) => /^must match (.*)$/.exec(sizesOf(field).advice ?? '')?.[1]))
     .filter((pattern) => pattern !== undefined),
 );
 

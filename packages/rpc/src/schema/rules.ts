@@ -74,15 +74,6 @@ export function sizesOf(field: DescField): Sizes {
   return found ? sizes(found as unknown as FieldRules) : {};
 }
 
-/** The pattern of a field's text, or of the texts of a list. */
-export function patternOf(field: DescField): string | undefined {
-  const found = contract().fieldRules(field) as unknown as FieldRules | undefined;
-  const set = argumentsOf(found);
-  return (set.get('pattern') ?? argumentsOf(set.get('items') as FieldRules | undefined).get('pattern')) as
-    | string
-    | undefined;
-}
-
 const argumentsOf = (rules: FieldRules | undefined) => new Map(rules?.type.value ? setValues(rules.type.value) : []);
 
 function sizes(rules: FieldRules): Sizes {

@@ -261,13 +261,13 @@ describe('answers that are not read', () => {
     );
     const calls = Array.from({ length: 100 }, () => call(on, list.path, headers, true));
     for (const { stream } of calls) stream.end(Buffer.concat([begun(request.length, 0), request]));
-    await until(() => calls.filter((each) => codeOf(each) === status.RESOURCE_EXHAUSTED).length > 90);
+    await until(() => calls.filter((each) => codeOf(each) === status.RESOURCE_EXHAUSTED).length > 90, 40_000);
     // What is left unread is ended, and the caller may read again.
-    await until(() => calls.every(({ seen }) => seen.closed));
+    await until(() => calls.every(({ seen }) => seen.closed), 20_000);
     const grpc = grpcCalls(server.address);
     await grpc.send(list.path, request, { as: headers.authorization.slice(7) });
     grpc.close();
-  });
+  }, 90_000);
 
   test('over REST they end with their connection', async () => {
     const server = await start({ limits: { answerMs: 1_000 } }, large());
