@@ -124,7 +124,7 @@ const heavy: [string, () => string][] = [
 
 for (const [what, body] of heavy)
   it(`${what}: refused, and others do not wait`, async () => {
-    const authorization = `Bearer ${await system.token({ subject: 'mallory', permissions: buyer })}`;
+    const authorization = `Bearer ${await system.token({ subject: `mallory of ${what}`, permissions: buyer })}`;
     const text = body();
     const { statuses, attacked, slowestMs } = await others(async () => {
       const codes: number[] = [];

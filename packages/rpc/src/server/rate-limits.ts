@@ -48,7 +48,7 @@ export interface Standing {
 export interface CountedCall {
   /** As it is now. */
   standing(): Standing;
-  /** Counts the call once more for each further 4 KiB of its request. Throws RATE_LIMITED. */
+  /** Counts the call once more for each 4 KiB of its request, up to 128 times. Throws RATE_LIMITED. */
   charge(requestBytes: number): void;
 }
 
@@ -62,6 +62,8 @@ export interface RateLimits {
 export const anyFactor = 10;
 /** What one call of the quota stands for: the work on a request grows with its bytes, whether it is refused or not. */
 const bytesACall = 4 * 1024;
+/** Longer ones are not more work: they end at a bound, or have little in them. */
+const mostCalls = 128;
 /** The windows of callers that are remembered, each of one class. */
 export const maxWindows = 20_000;
 const shareEveryMs = 100;
@@ -190,7 +192,7 @@ export function openRateLimits(
       return {
         standing,
         charge(requestBytes) {
-          const more = Math.floor(requestBytes / bytesACall);
+          const more = Math.min(mostCalls, Math.floor(requestBytes / bytesACall));
           if (more > 0) add(more);
         },
       };
