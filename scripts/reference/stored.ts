@@ -263,6 +263,17 @@ export const keys: Stored[] = [
     bound: 'The version of a view that was written: it expires after a minute.',
     shown: { file: 'test/e2e/stored.test.ts', test: 'every key in Redis expires' },
   },
+  {
+    name: 'caudal:rate:{<namespace>}:<caller>',
+    kind: 'rows end',
+    bound:
+      "How many calls of a class a caller has made: a hash of the caller's name. It expires with its window, 10 s by default.",
+    shown: {
+      file: 'packages/cache/src/shared-counts.test.ts',
+      test: 'a count ends with its window, and the next one begins at zero',
+    },
+    passing: true,
+  },
 ];
 
 export function storedPage(): string {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { everything } from '@caudal/cli/permissions.ts';
 import { loadConfig } from '@caudal/config/config.ts';
 import { joinEmbeddedPostgres } from '@caudal/embedded-postgres/embedded-postgres.ts';
+import { rateClasses } from '@caudal/rpc/server/rate-limits.ts';
 import { generateKey, signToken } from '@caudal/rpc/server/tokens.ts';
 import { contexts } from '@caudal/server/contexts.ts';
 import { migrateContexts } from '@caudal/server/handlers/saga-starts.ts';
@@ -43,6 +44,8 @@ export async function startRuntime(
       CAUDAL_SERVICE_KEY: JSON.stringify(key.privateKey),
       PAYMENTS_GATEWAY: 'sandbox',
       LOG_LEVEL: 'error',
+      // One caller makes all calls.
+      ...Object.fromEntries(rateClasses.map((name) => [`CAUDAL_RATE_LIMIT_${name.toUpperCase()}`, 'off'])),
       ...env,
     },
   });

@@ -9,8 +9,8 @@ import { configuredUrls, type DatabaseUrls, embeddedUrls } from '@caudal/server/
 import { openIdentity } from '@caudal/server/identity.ts';
 import { awaitMigrated, contextsOf } from '@caudal/server/schema.ts';
 import { prefixes, type RuntimeValues, settings } from '@caudal/server/settings/settings.ts';
-import { trustConfigured } from '@caudal/server/tls.ts';
 import { startEmbedded } from '@caudal/server/start-embedded.ts';
+import { trustConfigured } from '@caudal/server/tls.ts';
 import { type RecordedCommand, recorded } from './recorded.ts';
 import { untilSignal } from './signals.ts';
 import { UsageError } from './usage.ts';

@@ -14,6 +14,7 @@ import { type Members, openMembers } from '@caudal/messaging/members/members.ts'
 import { type Registries, remoteRegistry } from '@caudal/messaging/rabbitmq/register.ts';
 import { openPool } from '@caudal/postgres/pool.ts';
 import type { Forwarding } from '@caudal/rpc/server/server.ts';
+import { openWaits, type Waits } from '@caudal/rpc/server/waits.ts';
 import type { Service } from '@caudal/rpc/types.ts';
 import { openArchiveOf } from './archive.ts';
 import { type Clients, openClients } from './clients.ts';
@@ -48,6 +49,8 @@ export interface App {
   tls: ProcessTls;
   /** Forwards calls to the owners of contended streams; undefined if this process takes none itself. */
   forwarding: Forwarding | undefined;
+  /** Bounds the queries that wait for their caller's writes. */
+  waits: Waits;
   /** The services of this process; roles add to them before the server starts. */
   services: Service[];
   lifecycle: Lifecycle;
@@ -128,6 +131,7 @@ export async function openApp(options: OpenAppOptions): Promise<App> {
     identity,
     tls,
     forwarding,
+    waits: openWaits(values.CAUDAL_MAX_CONCURRENT_CALLS),
     services,
     lifecycle,
     has: (role) => values.CAUDAL_ROLES.includes(role),

@@ -11,6 +11,7 @@ import { type App, openApp } from './app.ts';
 import { awaitIdentity, credentialsOf } from './credentials.ts';
 import { configuredUrls, type DatabaseUrls } from './database-urls.ts';
 import { type Identity, openIdentity } from './identity.ts';
+import { openLimits } from './limits.ts';
 import { assertKeysKnown } from './personal-data.ts';
 import { addCommands } from './roles/command.ts';
 import { startJobs } from './roles/jobs.ts';
@@ -22,9 +23,9 @@ import { awaitMigrated, contextsOf, warnOfRights } from './schema.ts';
 import { atPorts } from './settings/listen-errors.ts';
 import { type RuntimeValues, settings } from './settings/settings.ts';
 import { webhookSecrets } from './settings/webhook-secrets.ts';
+import { startEmbedded } from './start-embedded.ts';
 import { trustConfigured } from './tls.ts';
 import { useTokenKeys } from './token-keys.ts';
-import { startEmbedded } from './start-embedded.ts';
 import { version } from './version.ts';
 
 const DATABASE_WAIT_MS = 60_000;
@@ -133,7 +134,7 @@ async function openListeners(app: App): Promise<RunningServer> {
           }
         : undefined,
     tls: tls.ports,
-    limits: { maxConcurrent: values.CAUDAL_MAX_CONCURRENT_CALLS },
+    ...openLimits(values, lifecycle),
     reflection: values.CAUDAL_REFLECTION,
     live: () => lifecycle.isLive(),
     ready: () => lifecycle.isReady(),

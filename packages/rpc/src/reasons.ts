@@ -103,6 +103,21 @@ export const reasons = {
     code: 'RESOURCE_EXHAUSTED',
     meaning: 'The server has as many calls in flight as its limit allows. Try again after the time given.',
   },
+  CALLER_BUSY: {
+    code: 'RESOURCE_EXHAUSTED',
+    meaning:
+      'The caller has its share of the calls in flight, or of their bytes, while the server has little room left. Try again after the time given.',
+  },
+  RATE_LIMITED: {
+    code: 'RESOURCE_EXHAUSTED',
+    meaning:
+      'The caller has made its calls of this class in the present window; `metadata.policy` and `metadata.quota` name them. Try again after the time given.',
+  },
+  TOO_MANY_WAITS: {
+    code: 'RESOURCE_EXHAUSTED',
+    meaning:
+      'Too many queries of the caller, or of all callers, wait for their consistency tokens. Try again with the same token.',
+  },
   DEPENDENCY_UNAVAILABLE: {
     code: 'UNAVAILABLE',
     meaning: 'Something that the call needs is unreachable; `metadata.dependency` names it. Try again.',

@@ -7,6 +7,7 @@ import type { Epoch } from '@caudal/eventlog/epochs.ts';
 import type { LogReader, RecordedEvent } from '@caudal/eventlog/types.ts';
 import { unavailable } from '@caudal/kernel/errors.ts';
 import type { StoredDocument } from '@caudal/projections/stores/store.ts';
+import { openWaits } from '@caudal/rpc/server/waits.ts';
 import { orderDetails } from '@caudal/service-orders/projections/order-details.ts';
 import { refusalOf, testCall } from '@caudal/testing/call.ts';
 import { memoryLog } from '@caudal/testing/memory-log.ts';
@@ -60,7 +61,14 @@ describe('a view reader', () => {
     const definition = { projection: orderDetails, store: 'documents' as const, cacheMs };
     const payments = memoryLog({ domain: 'payments' });
     const logs = new Map([['payments', payments]]);
-    const reader = viewReader<Order>({ definition, store, logs, cache, cacheIsInvalidated: true });
+    const reader = viewReader<Order>({
+      definition,
+      store,
+      logs,
+      cache,
+      waits: openWaits(1_000),
+      cacheIsInvalidated: true,
+    });
     const call = testCall();
     const read = async (id: string) => (await reader.get(id, call))?.view.reference;
     return { reader, read, state, payments, ages: call.ages };
@@ -95,7 +103,14 @@ describe('a view reader', () => {
       ['payments', memoryLog({ domain: 'payments' })],
     ]);
     const definition = { projection: orderDetails, store: 'documents' as const };
-    const reader = viewReader<Order>({ definition, store, logs, cache, cacheIsInvalidated: true });
+    const reader = viewReader<Order>({
+      definition,
+      store,
+      logs,
+      cache,
+      waits: openWaits(1_000),
+      cacheIsInvalidated: true,
+    });
     state.documents.set('o1', document('o1', order('of others'), 2));
     const get = (epoch?: number) => {
       const write = { stream: 'orders.order/o1', version: 2, ...(epoch && { epoch }) };

@@ -18,6 +18,7 @@ import type { StreamVersion } from '@caudal/projections/queries/seen-checks.ts';
 import { type OpenedViews, openSearch, openViews } from '@caudal/projections/queries/views.ts';
 import type { ViewStore } from '@caudal/projections/stores/store.ts';
 import type { StoredView, ViewDeclaration } from '@caudal/projections/types.ts';
+import type { Waits } from '@caudal/rpc/server/waits.ts';
 import type { Call } from '@caudal/rpc/types.ts';
 
 const DEFAULT_CACHE_MS = 60_000;
@@ -33,6 +34,8 @@ export interface ReaderOptions {
   /** For multi-stream projections: whether an event has gone through the handler of this name. */
   passed?: ReadYourWritesOptions<unknown>['passed'];
   cache: Cache;
+  /** Bounds the calls that wait. */
+  waits: Waits;
   /** Whether writes of views invalidate this cache, in this process or through Redis. */
   cacheIsInvalidated: boolean;
 }
@@ -61,7 +64,7 @@ export function searchReader<V>(options: ReaderOptions): SearchReader<V> {
 type Read<V> = { stored: StoredView<V> | undefined; ageMs: number; cached: boolean };
 
 function reader<V>(options: ReaderOptions, views: OpenedViews<V>): ViewReader<V> & { seen(call: Call): Promise<void> } {
-  const { definition, store, logs, passed, cache, cacheIsInvalidated } = options;
+  const { definition, store, logs, passed, cache, waits, cacheIsInvalidated } = options;
   const { cacheMs = DEFAULT_CACHE_MS } = definition;
   const projection: AnyProjection<V> = definition.projection;
   const codec = storedViewCodec(projection);
@@ -107,8 +110,9 @@ function reader<V>(options: ReaderOptions, views: OpenedViews<V>): ViewReader<V>
     return { stored: value, ageMs, cached: source !== 'miss' };
   }
 
-  async function seen({ consistency, signal }: Call): Promise<void> {
-    if (consistency.length > 0) await writes.seen(consistency, { signal });
+  async function seen(call: Call, wanted = call.consistency): Promise<void> {
+    if (wanted.length === 0) return;
+    await writes.seen(wanted, { signal: call.signal, begin: () => waits.begin(call.caller) });
   }
 
   return {
@@ -128,7 +132,7 @@ function reader<V>(options: ReaderOptions, views: OpenedViews<V>): ViewReader<V>
         const first = await read(id, satisfies);
         if (first.stored && satisfies(first.stored)) return answer(first);
       }
-      if (wanted.length > 0) await writes.seen(wanted, { signal: call.signal });
+      await seen(call, wanted);
       return answer(await read(id, satisfies));
     },
     async find(query, call) {

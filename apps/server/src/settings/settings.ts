@@ -1,6 +1,6 @@
 /** The settings of a Caudal process. Each context adds its own (context.ts). */
 import type { Settings, Values } from '@caudal/config/config.ts';
-import { setting } from '@caudal/config/setting.ts';
+import { type Setting, setting } from '@caudal/config/setting.ts';
 import { parsePersonalDataKeys } from '@caudal/eventlog/personal/cipher.ts';
 import { parseTokenKeys } from '@caudal/kernel/sealed-token.ts';
 import { languages as searchLanguages } from '@caudal/projections/search/stems.ts';
@@ -8,6 +8,8 @@ import { contexts } from '../contexts.ts';
 import { archivePlaceExpects, parseArchivePlace } from './archive-place.ts';
 import { parseIssuer, parseKeySet, parseServiceKeySet, parseSigningKey } from './keys.ts';
 import { parseOrigins } from './origins.ts';
+import { parseProxies } from './proxies.ts';
+import { parseRateLimit, rateLimitExpects } from './rate-limits.ts';
 import { tlsSettings } from './tls-settings.ts';
 import { parseActiveShards, parseWriteConcern } from './write-concerns.ts';
 
@@ -19,6 +21,23 @@ export type Role = (typeof roles)[number];
 export const formerRoles: Record<string, Role> = { process: 'saga' };
 
 const contextNames = contexts.map(({ name }) => name);
+
+/** The settings of rates, one for each class. */
+function rateLimits<Class extends string>(classes: Record<Class, { calls: string; of: string }>) {
+  const made = (Object.entries(classes) as [Class, { calls: string; of: string }][]).map(([name, { calls, of }]) => [
+    `CAUDAL_RATE_LIMIT_${name}`,
+    setting.parsed(
+      {
+        description: `How many calls ${of} a caller may make; ten times as many if its token is good for all owners.`,
+        expects: rateLimitExpects,
+        secrecy: 'public',
+        default: calls,
+      },
+      parseRateLimit,
+    ),
+  ]);
+  return Object.fromEntries(made) as Record<`CAUDAL_RATE_LIMIT_${Class}`, Setting<ReturnType<typeof parseRateLimit>>>;
+}
 
 /** Settings that belong to no context. */
 export const runtimeSettings = {
@@ -215,6 +234,37 @@ export const runtimeSettings = {
     default: '1000',
     min: 1,
   }),
+  CAUDAL_REQUEST_MEMORY: setting.bytes({
+    description:
+      'What requests in flight may hold, unfinished ones included, and as much for answers. A caller gets a quarter of it. While they are converted they take about three times as much.',
+    default: '32MiB',
+    min: 16 * 2 ** 20,
+    max: 16 * 2 ** 30,
+  }),
+  CAUDAL_REQUEST_BODY_TIMEOUT: setting.duration({
+    description:
+      "How long a request's body or message may take to arrive; a second longer for each 16 KiB that have arrived, up to a minute.",
+    default: '10s',
+    min: 1_000,
+    max: 60_000,
+  }),
+  ...rateLimits({
+    LIGHT: { calls: '10000/10s', of: 'that the contract calls light' },
+    READ: { calls: '5000/10s', of: 'without side effects' },
+    WRITE: { calls: '5000/10s', of: 'with side effects' },
+    HEAVY: { calls: '1000/10s', of: 'that the contract calls heavy, such as searches' },
+    WEBHOOK: { calls: '10000/10s', of: 'that are webhooks' },
+  }),
+  CAUDAL_TRUSTED_PROXIES: setting.parsed(
+    {
+      description:
+        'The proxies whose X-Forwarded-For is believed, which tells callers without a token apart. Without it the address of the connection counts.',
+      expects: 'IP addresses and networks with commas between them, such as 10.0.0.0/8,fd00::/8',
+      secrecy: 'public',
+      optional: true,
+    },
+    parseProxies,
+  ),
   CAUDAL_PREFETCH: setting.int({
     description:
       'Messages that a handler holds in a process, twice as many if it has all of its parts; it handles up to half of them at once.',

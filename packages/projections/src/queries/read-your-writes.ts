@@ -45,7 +45,7 @@ export interface ReadYourWrites {
    * UNAVAILABLE NOT_YET_VISIBLE if that takes longer than `timeoutMs` (2,000 if absent), also because store or log does
    * not answer; FAILED_PRECONDITION WRITE_LOST if the log has lost a write; UNAVAILABLE if they can't be reached; CANCELLED if `signal` fires.
    */
-  seen(writes: StreamVersion[], options?: { timeoutMs?: number; signal?: AbortSignal }): Promise<void>;
+  seen(writes: StreamVersion[], options?: SeenOptions): Promise<void>;
   /**
    * Whether some of these writes were made before a fail-over of their log, and it is not known that it has kept them: then a view
    * that has their versions may have them from others. `seen` finds out. Never throws, and takes half a second at most.
@@ -53,6 +53,16 @@ export interface ReadYourWrites {
   mayBeLost(writes: StreamVersion[]): Promise<boolean>;
   /** The writes that may concern one view: without those that are known to belong to another view, or to none. */
   ofView(id: string, writes: StreamVersion[]): StreamVersion[];
+}
+
+export interface SeenOptions {
+  timeoutMs?: number;
+  signal?: AbortSignal;
+  /**
+   * Called before a wait, but not for what is known to be visible. It says how long this one may be, and may throw if too many wait
+   * already.
+   */
+  begin?(): { timeoutMs: number; end(): void };
 }
 
 /** Longer than a token is used in general; it bounds how long a store that was restored is thought to be further. */
@@ -197,17 +207,26 @@ export function readYourWrites<V>(options: ReadYourWritesOptions<V>): ReadYourWr
   }
 
   return {
-    async seen(writes, { timeoutMs = 2_000, signal } = {}) {
+    async seen(writes, { timeoutMs = 2_000, signal, begin } = {}) {
       const followed = writes.filter(({ stream, version }) => version > 0 && entities.has(entityOfStream(stream)));
       if (followed.length === 0) return;
       const deadline = performance.now() + timeoutMs;
       const current = generations.current();
       const prepared = Promise.all([current, epochs.learn(followed)]);
       if (!(await within(timeoutMs, prepared, signal))) throw signal?.aborted ? gone() : notYetVisible(followed[0]!);
-      await assertKept(followed.filter(isOfFormerEpoch), deadline, signal);
       const { number } = await current;
-      const open = followed.filter((write) => !isKnown(keyOf(number, write), write));
-      if (open.length > 0) await waitFor(open, deadline, signal);
+      const notKnown = () => followed.filter((write) => !isKnown(keyOf(number, write), write));
+      const former = followed.filter(isOfFormerEpoch);
+      if (former.length === 0 && notKnown().length === 0) return;
+      const wait = begin?.();
+      try {
+        const until = Math.min(deadline, performance.now() + (wait?.timeoutMs ?? timeoutMs));
+        await assertKept(former, until, signal);
+        const open = notKnown();
+        if (open.length > 0) await waitFor(open, until, signal);
+      } finally {
+        wait?.end();
+      }
     },
     async mayBeLost(writes) {
       await epochs.learn(writes);

@@ -31,11 +31,7 @@ export function localClient<Definition extends object>(
     const serving = services.find((service) => (service.definition as object) === definition);
     const found = serving ? endpoints([serving]) : [];
     return {
-      // Not bounded: a local call is part of a call that is counted.
-      pipeline: createPipeline(
-        { ...defaultLimits, maxConcurrent: Number.POSITIVE_INFINITY },
-        { forwarder: forwarding?.forwarder },
-      ),
+      pipeline: createPipeline(defaultLimits, { forwarder: forwarding?.forwarder }),
       endpoints: new Map(found.map((endpoint) => [endpoint.contract.path, endpoint])),
     };
   };
@@ -48,7 +44,6 @@ export function localClient<Definition extends object>(
     const headers = headersFor(options);
     const traceparent = options.origin?.traceparent || undefined;
     const outcome = await local.pipeline.run(endpoint, {
-      counted: false,
       authorization: async () => forwarding?.token && `Bearer ${await forwarding.token()}`,
       authenticate: () => caller,
       header: (name) => (name === 'traceparent' ? traceparent : headers[name]),

@@ -60,7 +60,6 @@ export function openReceiver(options: ReceiverOptions): Receiver {
     const header = (name: string) => headers[name];
     let known = true;
     const outcome = await pipeline.run(endpoint, {
-      counted: true,
       forwarded: true,
       async authenticate() {
         try {

@@ -2,9 +2,12 @@
 import type { DescMessage } from '@bufbuild/protobuf';
 import { BinaryReader } from '@bufbuild/protobuf/wire';
 import { CaudalError, type FieldViolation } from '@caudal/kernel/errors.ts';
+import { boundsOf } from '../schema/bounds.ts';
 import { type Fields, oneofPropertyOf, propertyOf } from '../schema/field-names.ts';
 import { invalidRequest, maxViolations } from '../schema/validation.ts';
 import type { Endpoint } from '../server/endpoint.ts';
+import { textBoundOf } from '../server/request-size.ts';
+import { NoMessage, scanMessage } from './wire-scan.ts';
 
 class StrictReader extends BinaryReader {
   override string(): string {
@@ -12,13 +15,22 @@ class StrictReader extends BinaryReader {
   }
 }
 
-/** The request. Throws INVALID_ARGUMENT, which names the texts that are not UTF-8. */
-export function decode({ definition, contract }: Pick<Endpoint, 'definition' | 'contract'>, bytes: Buffer): unknown {
+/**
+ * The request. Throws INVALID_ARGUMENT, which names the field that is too much, or the texts that are not UTF-8. `maxText`: the most
+ * bytes of a text without a rule.
+ */
+export function decode(
+  { definition, contract }: Pick<Endpoint, 'definition' | 'contract'>,
+  bytes: Buffer,
+  maxText = textBoundOf(contract),
+): unknown {
   try {
+    scanMessage(boundsOf(contract.request), bytes, maxText);
     // A decoder of ts-proto takes a reader in place of bytes.
     return definition.requestDeserialize(new StrictReader(bytes) as unknown as Buffer);
   } catch (cause) {
-    const found = brokenTexts(contract.request, definition, bytes);
+    if (cause instanceof CaudalError) throw cause;
+    const found = cause instanceof NoMessage ? [] : brokenTexts(contract.request, definition, bytes);
     if (found.length > 0) throw invalidRequest(found, 'MALFORMED_REQUEST');
     const message = 'The request is not a message of the expected type.';
     throw new CaudalError('INVALID_ARGUMENT', 'MALFORMED_REQUEST', message, { cause });

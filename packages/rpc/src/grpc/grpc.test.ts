@@ -280,8 +280,7 @@ describe('gRPC errors', () => {
     const { maxTimeoutMs } = defaultLimits;
     const { options } = grpcServer(
       [],
-      createPipeline(defaultLimits),
-      async () => developer,
+      { pipeline: createPipeline(defaultLimits), admission: {} as never, authenticate: async () => developer },
       defaultLimits,
     ) as unknown as {
       options: Record<string, number>;

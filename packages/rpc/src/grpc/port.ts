@@ -41,12 +41,16 @@ export interface PortLimits {
   plainConnectionMs: number;
 }
 
-/** Listens. gRPC connections are passed to `grpc`; `health` answers the others. `tls` absent: all are plain. */
+/**
+ * Listens. gRPC connections are passed to `grpc`; `health` answers the others. `mayConnect` closes those that are too many for their
+ * address. `tls` absent: all are plain.
+ */
 export async function openPort(
   grpc: Server,
   health: Health,
   { host, port }: Address,
   { maxConnections, plainConnectionMs }: PortLimits,
+  mayConnect: (socket: Socket) => boolean,
   tls?: ServerTls,
 ): Promise<Port> {
   const injector: ConnectionInjector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
@@ -88,6 +92,7 @@ export async function openPort(
     http.emit('connection', socket);
   });
   const listener = createServer((socket) => {
+    if (!mayConnect(socket)) return;
     sockets.add(socket);
     plain.add(socket);
     const deadline = setTimeout(() => socket.destroy(), plainConnectionMs);

@@ -37,6 +37,8 @@ export const corsAnswerHeaders = [
   'consistency-token',
   'x-request-id',
   'retry-after',
+  'ratelimit',
+  'ratelimit-policy',
   'location',
   'allow',
 ];

@@ -1,13 +1,17 @@
+import { contract } from '@caudal/contract/descriptors.ts';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { boundsOf, maxTextBytes } from '../schema/bounds.ts';
 import { parseJson } from './json-body.ts';
 
-const parse = (text: string) => parseJson(Buffer.from(text));
+const { request } = contract().methods()[0]!;
+const parseBytes = (bytes: Buffer) => parseJson(bytes, boundsOf(request), maxTextBytes);
+const parse = (text: string) => parseBytes(Buffer.from(text));
 
 describe('a JSON body', () => {
   test('is what JSON.parse makes of it', () => {
     fc.assert(
-      fc.property(fc.json(), fc.boolean(), (text, spaced) => {
+      fc.property(fc.json({ depthSize: 'small', maxDepth: 6 }), fc.boolean(), (text, spaced) => {
         const written = spaced ? JSON.stringify(JSON.parse(text), undefined, 2) : text;
         expect(parse(written)).toEqual(JSON.parse(written));
       }),
@@ -33,12 +37,17 @@ describe('a JSON body', () => {
     const latin1 = Buffer.from('{"title": "Caf\u00e9"}', 'latin1');
     const overlong = Buffer.concat([Buffer.from('{"title": "'), Buffer.from([0xc0, 0xaf]), Buffer.from('"}')]);
     const utf16 = Buffer.from('{"title": "a"}', 'utf16le');
-    for (const bytes of [latin1, overlong]) expect(() => parseJson(bytes)).toThrow('The body is not text in UTF-8.');
-    expect(() => parseJson(utf16)).toThrow('The body is not a JSON document.');
+    for (const bytes of [latin1, overlong]) expect(() => parseBytes(bytes)).toThrow('The body is not text in UTF-8.');
+    expect(() => parseBytes(utf16)).toThrow('The body is not a JSON document.');
   });
 
-  test('may be nested as deep as it is long', () => {
-    const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`;
-    expect(parse(deep)).toHaveLength(1);
+  test('may begin with a byte order mark', () => {
+    expect(parse('\ufeff{"a": 1}')).toEqual({ a: 1 });
+    expect(() => parse('\ufeff\ufeff{}')).toThrow('The body is not a JSON document.');
+  });
+
+  test('that is nested too deep is refused, however it ends', () => {
+    for (const text of [`${'['.repeat(100_000)}${']'.repeat(100_000)}`, '{"a":'.repeat(100_000)])
+      expect(() => parse(text)).toThrow('nested more than 16 levels deep');
   });
 });

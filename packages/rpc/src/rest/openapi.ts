@@ -180,6 +180,10 @@ function responses(method: MethodContract, rule: HttpRule, hasEtag: boolean, sch
         ...(location && { Location: text(`Where it is read: \`${location}\`.`) }),
         ...(hasEtag && { ETag: text('Changes with every change of the resource.') }),
         ...(!isGet && { 'Consistency-Token': text('For queries that must see what this command wrote.') }),
+        ...(method.rateLimit !== 'UNLIMITED' && {
+          RateLimit: text("How many calls of the caller's quota are left (`r`), and for how many seconds (`t`)."),
+          'RateLimit-Policy': text('The quota (`q`) in a window of so many seconds (`w`). Absent if it is off.'),
+        }),
         ...(isGet && { Age: text('If it is from a cache: the age of its oldest part, in seconds.') }),
       },
       content: { 'application/json': { schema: schemas.message(method.response) } },

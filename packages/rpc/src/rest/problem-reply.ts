@@ -3,6 +3,7 @@ import type { CaudalError } from '@caudal/kernel/errors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { headerNames, idHeader } from '../headers.ts';
+import { RateLimited, rateHeaders } from '../server/rate-limits.ts';
 import { toProblem } from './problem.ts';
 
 /** Answers with the problem of an error. `id` is the request's, if it is known already. */
@@ -18,6 +19,8 @@ export function sendProblem(
   reply.header(headerNames.requestId, requestId).header('cache-control', 'no-store');
   if (problem.status === 401)
     reply.header('www-authenticate', error.reason.startsWith('SIGNATURE_') ? 'Webhook-Signature' : 'Bearer');
+  const standing = error instanceof RateLimited ? error.standing : request.admitted?.counted?.standing();
+  if (standing) reply.headers(rateHeaders(standing));
   if (error.retryAfterMs !== undefined) reply.header('retry-after', Math.max(1, Math.ceil(error.retryAfterMs / 1000)));
   return reply.code(problem.status).type('application/problem+json').send(JSON.stringify(problem));
 }

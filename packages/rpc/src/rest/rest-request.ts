@@ -30,7 +30,10 @@ export function requestJson(
   if (!hasBody && body !== undefined) found.push({ field: 'body', description: 'must be absent' });
   let count = 0;
   for (const [name, value] of query) {
-    if (++count > maxQueryFields) break;
+    if (++count > maxQueryFields) {
+      found.push({ field: 'query', description: `must have at most ${maxQueryFields} parameters` });
+      break;
+    }
     if (hasBody) found.push({ field: name.slice(0, 100), description: 'must be in the body, not in the query' });
     else addQuery(type, json, name, value, found);
   }

@@ -1,22 +1,21 @@
 /** A REST route: runs a request through the pipeline and writes the answer. */
 import type { HttpRule } from '@caudal/contract/http-rule.ts';
 import type { Caller } from '@caudal/kernel/context.ts';
-import { CaudalError } from '@caudal/kernel/errors.ts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Doors } from '../grpc/grpc.ts';
 import { type HeaderReader, headerNames } from '../headers.ts';
 import { maskJson } from '../schema/mask.ts';
-import type { Authenticate } from '../server/auth.ts';
+import type { Admitted } from '../server/admission.ts';
 import { callerOf } from '../server/caller.ts';
 import { whenEmitted } from '../server/deadline.ts';
 import type { Endpoint } from '../server/endpoint.ts';
-import type { Pipeline } from '../server/pipeline.ts';
+import { rateHeaders } from '../server/rate-limits.ts';
 import type { WebhookSignature, WebhookVerifier } from '../server/webhook.ts';
-import { parseJson } from './json-body.ts';
+import { endIfUnfinished, endIfUnread, whenAnswered } from './connection.ts';
+import { decodeRest, unquoted } from './decode.ts';
 import { type LocationOf, locationOf } from './location.ts';
-import { refusedConditions } from './preconditions.ts';
 import { sendProblem } from './problem-reply.ts';
-import { requestJson } from './rest-request.ts';
-import { bytesToJson, fieldNamed, jsonToBytes } from './transcode.ts';
+import { bytesToJson } from './transcode.ts';
 import { addVary } from './vary.ts';
 
 export interface Route {
@@ -59,8 +58,8 @@ export function pathOf(template: string): RegExp {
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Set before the body is read; not set for webhooks. */
-    caller: Caller | undefined;
+    /** Set before the body is read. */
+    admitted: Admitted | undefined;
     /** For webhooks only: the signature that the body must have. */
     signature: WebhookSignature | undefined;
   }
@@ -72,20 +71,27 @@ declare module 'fastify' {
  */
 export async function admit(
   route: Route,
-  { pipeline, authenticate }: { pipeline: Pipeline; authenticate: Authenticate },
+  doors: Doors,
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<FastifyReply | undefined> {
+  const { admission, authenticate } = doors;
   try {
-    const refusal = pipeline.full();
+    const refusal = admission.full();
     if (refusal) throw refusal;
     const header = headerReader(request);
     if (route.verifier) request.signature = route.verifier.read(header(headerNames.signature));
-    else request.caller = await callerOf(route.endpoint, header, authenticate);
+    const address = admission.address(request.raw.socket.remoteAddress, header);
+    const caller = route.verifier
+      ? undefined
+      : await admission.known(address, callerOf(route.endpoint, header, authenticate));
+    request.admitted = admission.admit(route.endpoint, caller, address);
+    whenAnswered(request, reply, request.admitted.leave);
     return undefined;
   } catch (error) {
+    endIfUnfinished(request, admission.patience, admission.limits.requestBodyMs);
     // Refuses through the pipeline, which counts and reports all calls.
-    return serveRoute(route, pipeline, request, reply, () => Promise.reject(error));
+    return serveRoute(route, doors, request, reply, () => Promise.reject(error));
   }
 }
 
@@ -99,55 +105,54 @@ const headerReader =
 /**
  * The caller of an admitted request, after its body is read. For a webhook, throws UNAUTHENTICATED if it is not signed.
  */
-function admitted({ verifier }: Route, { caller, signature, body }: FastifyRequest): Caller {
-  return verifier ? verifier.verify(signature!, (body as Buffer | undefined) ?? Buffer.alloc(0)) : caller!;
+function callerOfAdmitted({ verifier }: Route, { admitted, signature, body }: FastifyRequest): Caller {
+  return verifier ? verifier.verify(signature!, bytesOf(body)) : admitted!.caller!;
 }
+
+const bytesOf = (body: unknown): Buffer => (body as Buffer | undefined) ?? Buffer.alloc(0);
 
 /** Serves one request. For a caller that was not admitted, `authenticate` rejects with the error. */
 export async function serveRoute(
   route: Route,
-  pipeline: Pipeline,
+  { pipeline, admission }: Pick<Doors, 'pipeline' | 'admission'>,
   request: FastifyRequest,
   reply: FastifyReply,
-  authenticate: () => Caller | Promise<Caller> = () => admitted(route, request),
+  authenticate: () => Caller | Promise<Caller> = () => callerOfAdmitted(route, request),
 ): Promise<FastifyReply> {
   const { endpoint, rule, location: locationFrom } = route;
   const { contract, definition } = endpoint;
   const header = headerReader(request);
+  const { admitted } = request;
   const isRead = rule.method === 'GET';
   const outcome = await pipeline.run(endpoint, {
-    counted: true,
+    place: admitted?.place,
+    address: admitted?.address ?? admission.address(request.raw.socket.remoteAddress, header),
     authenticate,
     header,
-    address: request.socket.remoteAddress,
     whenGone: whenEmitted(reply.raw, 'close'),
     // A body has at most its route's bodyLimit, or was not read to its end.
     bytes: rule.body ? undefined : request.originalUrl.length,
     decode: () => {
-      const json = requestJson(contract.request, rule.body, {
-        params: request.params as Record<string, string>,
-        query: queryOf(request.url),
-        body: parseJson((request.body as Buffer | undefined) ?? Buffer.alloc(0)),
-        // Of a signed request only the body counts: headers are not signed.
-        ifMatch:
-          isRead || route.verifier || !fieldNamed(contract.request, 'etag') ? undefined : unquoted(header('if-match')),
-        refused: route.verifier
-          ? []
-          : refusedConditions(request.headers, { isRead, hasEtag: endpoint.hasEtag, request: contract.request }),
-      });
-      return definition.requestDeserialize(Buffer.from(jsonToBytes(contract.request, json)));
+      const body = bytesOf(request.body);
+      admitted?.counted?.charge(body.length);
+      const { params, url, headers } = request;
+      return decodeRest(endpoint, rule, { params: params as Record<string, string>, url, headers, body });
     },
     encode: (response, { mask, etag, whole }) => {
       const json = bytesToJson(contract.response, definition.responseSerialize(response));
+      const body = JSON.stringify(mask ? maskJson(contract.response, json, mask) : json);
+      admitted?.place.answer(body.length, contract.noSideEffects);
       return {
-        body: JSON.stringify(mask ? maskJson(contract.response, json, mask) : json),
+        body,
         etag,
         location: locationFrom?.(whole),
       };
     },
   });
+  if (admitted) endIfUnread(request, reply, admission.patience, admission.limits.answerMs);
   if (!outcome.ok) return sendProblem(request, reply, outcome.error, outcome.requestId);
   const { body, etag, location } = outcome.answer;
+  if (admitted?.counted) reply.headers(rateHeaders(admitted.counted.standing()));
   reply.header(headerNames.requestId, outcome.requestId);
   if (outcome.consistency) reply.header('consistency-token', outcome.consistency);
   if (outcome.age) reply.header('age', outcome.age);
@@ -158,29 +163,6 @@ export async function serveRoute(
   addVary(reply, 'authorization');
   if (isRead && etag && hasTag(header('if-none-match'), etag)) return reply.code(304).send();
   return reply.code(contract.successStatus).type('application/json').send(body);
-}
-
-/** The query's parameters. Throws INVALID_ARGUMENT if one is not UTF-8: URLSearchParams would mend it without a word. */
-function queryOf(url: string): URLSearchParams {
-  const text = url.split('?').slice(1).join('?');
-  for (const part of text.split('&')) {
-    try {
-      decodeURIComponent(part);
-    } catch {
-      const name = part.split('=')[0]!.slice(0, 100);
-      throw new CaudalError(
-        'INVALID_ARGUMENT',
-        'MALFORMED_REQUEST',
-        `The query has a text that is not UTF-8: ${name}.`,
-      );
-    }
-  }
-  return new URLSearchParams(text);
-}
-
-/** The etag without its quotes. Proxies that compress make it weak (`W/`), so both forms are accepted. */
-function unquoted(value: string | undefined): string | undefined {
-  return value?.trim().replace(/^(?:W\/)?"(.*)"$/, '$1');
 }
 
 function hasTag(header: string | undefined, etag: string): boolean {

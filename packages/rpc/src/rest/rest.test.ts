@@ -344,17 +344,12 @@ describe('REST errors', () => {
   });
 
   test.each([
+    ['items', { ...place, lines: Array(1_000).fill(1) }, 50, 'lines[0] must be an object (PlaceOrderLine) (and more).'],
     [
-      'items',
-      { ...place, lines: Array(20_000).fill(1) },
-      50,
-      'lines[0] must be an object (PlaceOrderLine) (and more).',
-    ],
-    [
-      'items behind good ones',
+      'items, more than the contract allows',
       { ...place, lines: [...Array(2_000).fill({ quantity: '1' }), 1, 1] },
       1,
-      'lines has wrong items, after the first 1000.',
+      'lines must have at most 1000 items.',
     ],
     [
       'fields',

@@ -1,16 +1,16 @@
 /** Serves endpoints over REST, at the routes of the contract. All answers except the pages and health are JSON. */
 import type { Server as HttpsServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import compress from '@fastify/compress';
 import fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { answerClientError, answerConnect } from '../client/client-error.ts';
 import { toClientError } from '../errors.ts';
+import type { Doors } from '../grpc/grpc.ts';
 import type { Address, Health } from '../grpc/port.ts';
-import type { Authenticate } from '../server/auth.ts';
+import type { Admission } from '../server/admission.ts';
 import type { Endpoint } from '../server/endpoint.ts';
-import type { Pipeline } from '../server/pipeline.ts';
 import { boundOf, tooLarge } from '../server/request-size.ts';
 import { followSource, type ServerTls, takePlain, tlsOptions } from '../server/tls.ts';
 import type { WebhookVerifier } from '../server/webhook.ts';
@@ -32,10 +32,10 @@ export interface RestOptions {
   hstsSeconds?: number;
 }
 
-export interface RestServerOptions extends Address, RestOptions {
+export interface RestServerOptions extends Address, RestOptions, Doors {
   endpoints: Endpoint[];
-  pipeline: Pipeline;
-  authenticate: Authenticate;
+  /** Closes a connection that is too many for its address. */
+  mayConnect(socket: Socket): boolean;
   /** The verifiers of webhooks' signatures, by the method's path. */
   webhooks: Map<string, WebhookVerifier>;
   health: Health;
@@ -96,8 +96,8 @@ export async function startRest(options: RestServerOptions): Promise<RestServer>
   if (options.compression ?? true) {
     await app.register(compress, { threshold: 1_024, encodings: ['br', 'gzip'], globalDecompression: false });
   }
-  takeJsonOnly(app);
-  app.decorateRequest('caller', undefined);
+  takeJsonOnly(app, options.admission);
+  app.decorateRequest('admitted', undefined);
   app.decorateRequest('signature', undefined);
   for (const route of routes)
     app.route({
@@ -106,7 +106,7 @@ export async function startRest(options: RestServerOptions): Promise<RestServer>
       // Checked by Content-Length before the body is read, and by the bytes received while it is read.
       bodyLimit: boundOf(route.endpoint.contract, options.limits.maxMessageBytes),
       onRequest: (request, reply) => admit(route, options, request, reply),
-      handler: (request, reply) => serveRoute(route, options.pipeline, request, reply),
+      handler: (request, reply) => serveRoute(route, options, request, reply),
     });
   for (const path of ['/livez', '/readyz']) {
     app.get(path, (_, reply) => {
@@ -123,6 +123,7 @@ export async function startRest(options: RestServerOptions): Promise<RestServer>
   );
   app.setNotFoundHandler((request, reply) => refuseUnrouted(routes, request, reply));
   app.server.maxConnections = options.limits.maxConnections;
+  app.server.prependListener('connection', options.mayConnect);
   app.server.on('connect', answerConnect);
   // Node's own answer to an unknown expectation is not problem+json. HTTP allows ignoring it.
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response));
@@ -175,8 +176,8 @@ function refuseUnrouted(routes: Route[], request: FastifyRequest, reply: Fastify
   return sendProblem(request, reply, new CaudalError('UNIMPLEMENTED', 'METHOD_NOT_ALLOWED', message));
 }
 
-function takeJsonOnly(app: FastifyInstance): void {
-  keepBytes(app);
+function takeJsonOnly(app: FastifyInstance, admission: Admission): void {
+  keepBytes(app, admission);
   app.addHook('preParsing', async (request) => {
     const encoding = request.headers['content-encoding'];
     if (encoding && encoding !== 'identity')

@@ -5,6 +5,7 @@
 import type { DescField, DescMessage, Message } from '@bufbuild/protobuf';
 import { reflect } from '@bufbuild/protobuf/reflect';
 import { contract } from '@caudal/contract/descriptors.ts';
+import { longestMatch } from './pattern-length.ts';
 
 /** Returns what to change about a value ("must be at least 1"); undefined if it keeps the rule. */
 export type Rule = (value: never) => string | undefined;
@@ -56,6 +57,38 @@ function read(found: FieldRules & Message, where: string): Rules {
     }
   }
   return { required: found.required ?? false, ignore, rules, items };
+}
+
+/** What the contract says about the size of a field. */
+export interface Sizes {
+  /** The most characters of a text, or of each text of a list; and what to change about a longer one. */
+  characters?: number | undefined;
+  advice?: string | undefined;
+  /** The most items of a list, or entries of a map. */
+  items?: number | undefined;
+}
+
+/** The sizes that the rules of a field allow; those without a rule are undefined. */
+export function sizesOf(field: DescField): Sizes {
+  const found = contract().fieldRules(field);
+  return found ? sizes(found as unknown as FieldRules) : {};
+}
+
+const argumentsOf = (rules: FieldRules | undefined) => new Map(rules?.type.value ? setValues(rules.type.value) : []);
+
+function sizes(rules: FieldRules): Sizes {
+  const set = argumentsOf(rules);
+  const number = (name: string) => (set.has(name) ? Number(set.get(name)) : undefined);
+  const items = set.get('items') as FieldRules | undefined;
+  return { ...(items ? sizes(items) : textSize(set, number)), items: number('maxItems') ?? number('maxPairs') };
+}
+
+function textSize(set: Map<string, unknown>, number: (name: string) => number | undefined): Sizes {
+  const most = number('maxLen');
+  if (most !== undefined) return { characters: most, advice: `must have at most ${most} characters` };
+  if (set.get('uuid') === true) return { characters: 36, advice: uuidAdvice };
+  const pattern = set.get('pattern') as string | undefined;
+  return pattern ? { characters: longestMatch(pattern), advice: `must match ${pattern}` } : {};
 }
 
 const unknownRule = (where: string, rule: string) =>
@@ -115,6 +148,7 @@ const spanRule = (holds: (value: bigint, bound: bigint) => boolean, words: strin
 const isShorter = (text: string, bound: number) =>
   text.length < bound || (text.length < bound * 2 && [...text].length < bound);
 
+const uuidAdvice = 'must be a UUID, like 0190d6f0-1c5e-7b3a-9f00-5d2c8a4be101';
 export const uuid = /^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$/;
 
 const makers: Record<string, Record<string, Maker>> = {
@@ -131,7 +165,7 @@ const makers: Record<string, Record<string, Maker>> = {
       const pattern = new RegExp(source, 'u');
       return check((value: string) => pattern.test(value), `must match ${source}`);
     },
-    uuid: () => check((value: string) => uuid.test(value), 'must be a UUID, like 0190d6f0-1c5e-7b3a-9f00-5d2c8a4be101'),
+    uuid: () => check((value: string) => uuid.test(value), uuidAdvice),
     in: (list: string[]) => check((value: string) => list.includes(value), `must be one of ${list.join(', ')}`),
   },
   int32: numbers,

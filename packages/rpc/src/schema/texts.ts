@@ -8,12 +8,17 @@ import { mailAddressProblem } from '@caudal/contract/mail-address.ts';
 import type { Rule } from './rules.ts';
 
 const controls = '\\u0000-\\u001f\\u007f-\\u009f';
-/** The separators of lines and paragraphs, and what overrides, embeds or isolates the direction of what follows. */
+/** What texts of several lines do not need either: overrides of the direction, deprecated controls, and those of annotations. */
+const deceptive = '\\u202d\\u202e\\u206a-\\u206f\\ufff9-\\ufffb';
+/**
+ * What no line needs: the separators of lines and paragraphs, and what embeds or isolates the direction of what follows. The marks
+ * U+200E, U+200F and U+061C are accepted: people who mix scripts type them, and they turn nothing but the punctuation beside them.
+ */
 const breaksAndDirections = '\\u2028\\u2029\\u202a-\\u202e\\u2066-\\u2069';
 
 /** The texts of one line, as a pattern for JSON Schema. */
 export const linePattern = `^[^${controls}${breaksAndDirections}]*$`;
-const controlsInLines = '\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u007f-\\u009f';
+const controlsInLines = `\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u007f-\\u009f${deceptive}`;
 /** The texts of any number of lines. */
 export const linesPattern = `^[^${controlsInLines}]*$`;
 /** The same with a character that is no blank, as texts have that must not be empty. */

@@ -60,7 +60,10 @@ function services(): Service[] {
       definition: WalletServiceService as never,
       handlers: Object.fromEntries(names.map((name) => [name, moved])) as never,
     },
-    service(CustomerQueryServiceService, { getCustomer: async () => customer, getEmailVerification: async () => ({}) as never }),
+    service(CustomerQueryServiceService, {
+      getCustomer: async () => customer,
+      getEmailVerification: async () => ({}) as never,
+    }),
     service(CustomerServiceService, {
       registerCustomer: async () => customer,
       updateCustomer: async () => customer,

@@ -1,18 +1,16 @@
 /**
  * The steps of every call, over gRPC, REST or within the process:
  *
- *   free place -> authenticate -> permission -> length -> decode -> owner -> rules -> handler -> mask -> encode
+ *   (admission.ts) -> permission -> length -> decode -> owner -> rules -> handler -> mask -> encode
  *
  * The deadline covers all of them. Each call ends with a metric, a span and a log line. Nothing here throws.
  */
 import type { Caller } from '@caudal/kernel/context.ts';
-import { CaudalError } from '@caudal/kernel/errors.ts';
+import type { CaudalError } from '@caudal/kernel/errors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
-import { gauge } from '@caudal/telemetry/metrics.ts';
 import { toClientError } from '../errors.ts';
 import type { Forwarder } from '../forward/forwarder.ts';
 import { handle, isForwardable } from '../forward/forwarding.ts';
-import { forwardedInFlight } from '../forward/metrics.ts';
 import { extractTrace, type HeaderReader, headerNames, idHeader, traceparentOf } from '../headers.ts';
 import { applyMask, type Mask } from '../schema/mask.ts';
 import type { Call } from '../types.ts';
@@ -24,15 +22,10 @@ import { startTimer, type When } from './deadline.ts';
 import type { Endpoint } from './endpoint.ts';
 import { useIdempotencyKey } from './idempotency-key.ts';
 import { observe } from './observe.ts';
+import { openPlaces, type Place, type PlaceLimits, type Places } from './places.ts';
 import { boundOf, tooLarge } from './request-size.ts';
 
-const inFlight = gauge('rpc_server_calls_in_flight', 'Calls being served, those past their deadline included', '1', {
-  formerly: { name: 'rpc_server_calls_in_hand' },
-});
-
-export interface Limits {
-  /** Calls in flight at once, including those past their deadline. */
-  maxConcurrent: number;
+export interface Limits extends PlaceLimits {
   /** The deadline of calls without one, in milliseconds. */
   defaultTimeoutMs: number;
   /** The longest deadline of a call, in milliseconds. */
@@ -59,12 +52,12 @@ export interface Incoming<Answer> {
   wantsConsistency?: boolean;
   /** The caller's credentials, if they are not in the header `authorization`. */
   authorization?(): Promise<string | undefined>;
-  /** Where the call comes from: an IP address, if it is known. */
-  address?: string | undefined;
   /** Another process has forwarded it: it is decided here, and does not take a place of the callers of this process. */
   forwarded?: boolean;
-  /** Counts against `maxConcurrent`. Local calls do not: they are part of a call that does. */
-  counted: boolean;
+  /** The place of an admitted call. Local calls have none: they are part of a call that has. Nor has a call that was refused. */
+  place?: Place;
+  /** The address that the call comes from; undefined within the process. */
+  address?: string;
 }
 
 /** What is known of an answer in addition to its content. */
@@ -91,12 +84,7 @@ export type Outcome<Answer> = {
 
 export interface Pipeline {
   run<Answer>(endpoint: Endpoint, incoming: Incoming<Answer>): Promise<Outcome<Answer>>;
-  /** Calls in flight. */
-  active(): number;
-  /** The error for a further call; undefined while there is a free place. */
-  full(): CaudalError | undefined;
-  /** Resolves when no call is in flight. */
-  idle(): Promise<void>;
+  places: Places;
   /** Ends all calls in flight: their signals fire, and their callers get UNAVAILABLE. */
   abort(): void;
 }
@@ -114,11 +102,8 @@ export function createPipeline(
   limits: Limits,
   { forwarder, epochOf = () => 0, audit }: PipelineOptions = {},
 ): Pipeline {
-  let active = 0;
-  /** Of those: calls that other processes have forwarded, whose windows bound them. */
-  let forwarded = 0;
-  const waiting: (() => void)[] = [];
-  // A function for each call in flight that ends it. The limit bounds their number.
+  const places = openPlaces(limits);
+  // A function for each call in flight that ends it. The places bound their number.
   const ends = new Set<() => void>();
   let stopping = false;
   const whenStopping: When = (end) => {
@@ -126,27 +111,12 @@ export function createPipeline(
     else ends.add(end);
     return () => ends.delete(end);
   };
-  const full = () => (active - forwarded >= limits.maxConcurrent ? busy() : undefined);
-  const enter = (isForwarded: boolean) => {
-    active++;
-    if (isForwarded) forwardedInFlight.set(++forwarded);
-    else inFlight.set(active - forwarded);
-  };
-  const leave = (isForwarded: boolean) => {
-    active--;
-    if (isForwarded) forwardedInFlight.set(--forwarded);
-    else inFlight.set(active - forwarded);
-    if (active === 0) for (const resolve of waiting.splice(0)) resolve();
-  };
-
   async function run<Answer>(endpoint: Endpoint, incoming: Incoming<Answer>): Promise<Outcome<Answer>> {
     const requestId = idHeader(incoming.header, headerNames.requestId) ?? newId();
     const of = { requestId, parent: extractTrace(incoming.header), forwarded: incoming.forwarded === true };
     const audited: AuditedCall = { requestId, header: incoming.header, address: incoming.address };
     const outcome = await observe<Outcome<Answer>>(endpoint.contract, of, async (trace) => {
       try {
-        const refusal = incoming.counted && !incoming.forwarded ? full() : undefined;
-        if (refusal) throw refusal;
         const answer = await answerTo(endpoint, incoming, audited, traceparentOf(trace));
         return { ok: true, requestId, ...answer };
       } catch (error) {
@@ -166,13 +136,7 @@ export function createPipeline(
     const { contract } = endpoint;
     const { requestId } = audited;
     const timer = startTimer(incoming, limits, whenStopping);
-    const isForwarded = incoming.forwarded === true;
-    if (incoming.counted) enter(isForwarded);
-    let released = !incoming.counted;
-    const release = () => {
-      if (!released) leave(isForwarded);
-      released = true;
-    };
+    const release = incoming.forwarded ? places.enterForwarded() : (incoming.place?.hold() ?? nothing);
     try {
       const work = async () => {
         const caller = await incoming.authenticate();
@@ -280,9 +244,7 @@ export function createPipeline(
 
   return {
     run,
-    active: () => active,
-    full,
-    idle: () => (active === 0 ? Promise.resolve() : new Promise((resolve) => waiting.push(resolve))),
+    places,
     abort() {
       stopping = true;
       for (const end of ends) end();
@@ -292,25 +254,11 @@ export function createPipeline(
 
 /** Callers get it sealed, processes that forward as it is; a call within the process mostly has no use for it. */
 function consistencyFor(
-  { forwarded, counted, wantsConsistency }: Incoming<unknown>,
+  { forwarded, place, wantsConsistency }: Incoming<unknown>,
   streams: StreamVersion[],
 ): string | undefined {
   if (forwarded) return writtenText(streams);
-  return counted || wantsConsistency ? encodeConsistency(streams) : undefined;
+  return place || wantsConsistency ? encodeConsistency(streams) : undefined;
 }
 
-/** Made in advance, since an exception costs more than the rest of a refusal. See README, Prepared refusals. */
-const busyAnswers = Array.from(
-  { length: 64 },
-  (_, place) =>
-    new CaudalError(
-      'RESOURCE_EXHAUSTED',
-      'SERVER_BUSY',
-      'The server has as many calls in flight as its limit allows.',
-      {
-        retryAfterMs: Math.round(500 + (1000 * place) / 64),
-      },
-    ),
-);
-
-const busy = () => busyAnswers[Math.floor(Math.random() * busyAnswers.length)]!;
+const nothing = () => {};

@@ -14,12 +14,17 @@ import { type GrpcLimits, grpcServer } from '../grpc/grpc.ts';
 import { type Address, type Health, openPort, type PortLimits } from '../grpc/port.ts';
 import { type RestOptions, startRest } from '../rest/rest.ts';
 import type { Service } from '../types.ts';
+import { type TrustedProxies, trustedProxies } from './address.ts';
+import { type AdmissionLimits, openAdmission } from './admission.ts';
 import type { AuditTrail } from './audit.ts';
 import { type Authenticate, developer } from './auth.ts';
 import { webhookVerifiers } from './caller.ts';
 import { withoutServices } from './client-certificate.ts';
+import { connectionGuard } from './connections.ts';
 import { endpoints } from './endpoint.ts';
+import { openPatience } from './patience.ts';
 import { createPipeline, type Limits } from './pipeline.ts';
+import { openRateLimits, type Quotas, type SharedCounts } from './rate-limits.ts';
 import type { ServerTls } from './tls.ts';
 
 const log = logger('rpc');
@@ -37,6 +42,12 @@ export interface ServerOptions {
   webhookSecrets?: Record<string, readonly string[]>;
   /** Forwards calls to the owners of their streams, and takes those that others forward; absent: neither. */
   forwarding?: Forwarding;
+  /** How many calls a caller may make, by class; a class without a quota is not limited. */
+  quotas?: Quotas;
+  /** Counts that the processes share; absent: each counts for itself. */
+  sharedCounts?: SharedCounts | undefined;
+  /** The proxies whose `X-Forwarded-For` is believed; none if absent. */
+  trustedProxies?: TrustedProxies;
   /** The present epoch of the log of a stream, for consistency tokens; 0 for all if absent. */
   epochOf?(stream: string): number;
   /** Where the records of calls go: docs/audit.md. Absent: nowhere. */
@@ -60,7 +71,7 @@ export interface Forwarding {
   ownedMs(stream: string): number;
 }
 
-export interface ServerLimits extends Limits, GrpcLimits, PortLimits {
+export interface ServerLimits extends Limits, GrpcLimits, PortLimits, AdmissionLimits {
   /** How long `stop` waits for calls in flight, in milliseconds. */
   drainMs: number;
 }
@@ -70,6 +81,9 @@ export const defaultLimits: ServerLimits = {
   defaultTimeoutMs: 5_000,
   maxTimeoutMs: 60_000,
   maxMessageBytes: 4 * 1024 * 1024,
+  requestMemoryBytes: 32 * 1024 * 1024,
+  requestBodyMs: 10_000,
+  answerMs: 30_000,
   maxConnectionAgeMs: 300_000,
   maxConnections: 4_096,
   plainConnectionMs: 10_000,
@@ -102,6 +116,18 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     epochOf: options.epochOf,
     audit: options.audit,
   });
+  const trusted = options.trustedProxies ?? trustedProxies([]);
+  const patience = openPatience();
+  const rates = openRateLimits(options.quotas ?? {}, options.sharedCounts);
+  const admission = openAdmission({
+    places: pipeline.places,
+    rates,
+    patience,
+    trusted,
+    limits,
+  });
+  const mayConnect = () => connectionGuard(limits.maxConnections, trusted);
+  const doors = { pipeline, admission, authenticate };
   const receiver =
     forwarding &&
     openReceiver({
@@ -113,7 +139,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       audit: options.audit,
       ending: options.ending,
     });
-  const grpc = grpcServer(served, pipeline, authenticate, limits, receiver, options.tls?.clientName);
+  const grpc = grpcServer(served, doors, limits, receiver, options.tls?.clientName);
   const setServing = addHealth(
     grpc,
     served.map(({ contract: { service } }) => service),
@@ -139,13 +165,14 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     if (path === '/readyz') return isReady() ? { status: 200, text: 'ok' } : { status: 503, text: 'not ready' };
     return undefined;
   };
-  const port = await openPort(grpc, health, options.grpc, limits, options.tls);
+  const port = await openPort(grpc, health, options.grpc, limits, mayConnect(), options.tls);
   const rest =
     options.rest &&
     (await startRest({
       endpoints: served,
-      pipeline,
+      ...doors,
       authenticate: options.tls?.clientName === undefined ? authenticate : withoutServices(authenticate),
+      mayConnect: mayConnect(),
       webhooks,
       health,
       limits,
@@ -167,6 +194,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const stop = async () => {
     setReady(false);
     clearInterval(telling);
+    rates.stop();
     const portClosed = port.close();
     // Sends GOAWAY, so that clients use another server. Its callback is useless: Node 24 marks the sessions of a
     // closing server as closed at once, and grpc-js takes this for their end while calls are still in flight.
@@ -179,14 +207,14 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     // sent.
     const drained = async () => {
       do {
-        await pipeline.idle();
+        await pipeline.places.idle();
         await wait(250);
-      } while (pipeline.active() > 0 && !bound.signal.aborted);
+      } while (pipeline.places.active() > 0 && !bound.signal.aborted);
     };
     await Promise.race([closed, drained(), wait(limits.drainMs)]);
     bound.abort();
-    if (pipeline.active() > 0) {
-      log.warn({ calls: pipeline.active() }, 'calls in flight were ended');
+    if (pipeline.places.active() > 0) {
+      log.warn({ calls: pipeline.places.active() }, 'calls in flight were ended');
       pipeline.abort();
       await delay(50);
     }
@@ -194,6 +222,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     port.destroy();
     rest?.destroy();
     await restClosed;
+    patience.stop();
     log.info('stopped');
   };
 

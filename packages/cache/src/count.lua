@@ -1,0 +1,15 @@
+-- Adds to counts that end with their windows.
+-- KEYS: the counts. ARGV: for each of them the calls to add, and the window in milliseconds.
+-- Returns for each the sum, and the milliseconds that are left of its window.
+local answer = {}
+for place, key in ipairs(KEYS) do
+  local sum = redis.call('INCRBY', key, ARGV[2 * place - 1])
+  local left = redis.call('PTTL', key)
+  if left < 0 then
+    left = tonumber(ARGV[2 * place])
+    redis.call('PEXPIRE', key, left)
+  end
+  answer[2 * place - 1] = sum
+  answer[2 * place] = left
+end
+return answer

@@ -1,0 +1,182 @@
+/**
+ * Admits gRPC calls before their messages are read. A call that is refused gets its answer at once, so that the server never
+ * holds its message.
+ */
+import type { Caller } from '@caudal/kernel/context.ts';
+import {
+  Metadata,
+  ServerInterceptingCall,
+  type ServerInterceptingCallInterface,
+  type ServerInterceptor,
+} from '@grpc/grpc-js';
+import { toClientError, toStatus } from '../errors.ts';
+import { forwardMethod } from '../forward/frames.ts';
+import type { Receiver } from '../forward/receiver.ts';
+import { headerNames } from '../headers.ts';
+import type { Admission, Admitted } from '../server/admission.ts';
+import type { Authenticate } from '../server/auth.ts';
+import { callerOf } from '../server/caller.ts';
+import { checkClientCertificate } from '../server/client-certificate.ts';
+import type { Endpoint } from '../server/endpoint.ts';
+import type { Pipeline } from '../server/pipeline.ts';
+import { RateLimited, rateHeaders } from '../server/rate-limits.ts';
+import { boundOf, tooLarge, tooSlow } from '../server/request-size.ts';
+import { boundMessages, destroyStream, refuseStream } from './message-bound.ts';
+import { readerOf } from './metadata.ts';
+import { type OpenStreams, openStreams } from './open-streams.ts';
+
+/** How an admitted call was admitted, kept on its metadata: an entry of a WeakMap would cost the garbage collector more. */
+const noted = Symbol('admitted');
+type Noted = Metadata & { [noted]?: Admitted };
+
+/** How the call with this metadata was admitted. */
+export const admittedOf = (metadata: Metadata): Admitted => (metadata as Noted)[noted]!;
+
+/** The metadata of an answer. `error`: of a refusal. */
+export function replyMetadata(requestId: string, error?: unknown): Metadata {
+  const metadata = new Metadata();
+  metadata.set(headerNames.requestId, requestId);
+  if (error instanceof RateLimited)
+    for (const [name, value] of Object.entries(rateHeaders(error.standing))) metadata.set(name, value);
+  return metadata;
+}
+
+export interface AdmissionOptions {
+  endpoints: Endpoint[];
+  pipeline: Pipeline;
+  admission: Admission;
+  authenticate: Authenticate;
+  /** Takes streams of forwarded calls; undefined: there are none. */
+  receiver: Receiver | undefined;
+  /** The name in the client certificates that calls of services need; undefined: they need none. */
+  clientName: string | undefined;
+}
+
+/** The interceptor of all calls. */
+export function admissionInterceptor(options: AdmissionOptions): ServerInterceptor {
+  const { endpoints, receiver, admission } = options;
+  const byPath = new Map(endpoints.map((endpoint) => [endpoint.contract.path, endpoint]));
+  const streams: OpenStreams = openStreams(admission);
+  return ({ path }, call) => {
+    const endpoint = byPath.get(path);
+    if (endpoint) return admitCall(options, endpoint, call);
+    if (receiver && path === forwardMethod.path) return admitForwarding(options, receiver, call);
+    // Health and reflection need no token.
+    return streams.admit(path, call);
+  };
+}
+
+function admitCall(
+  { pipeline, admission, authenticate, clientName }: AdmissionOptions,
+  endpoint: Endpoint,
+  call: ServerInterceptingCallInterface,
+): ServerInterceptingCall {
+  const { patience, limits } = admission;
+  let over = false;
+  let address = '';
+  let admitted: Admitted | undefined;
+  /** The wait for the rest of the request, and then for the answer to be read. */
+  let done = () => {};
+
+  /** Refuses through the pipeline, which counts and reports all calls. */
+  const refuse = async (metadata: Metadata, error: unknown) => {
+    done();
+    const refused = { header: readerOf(metadata), address, authenticate: () => Promise.reject(error) };
+    const outcome = await pipeline.run(endpoint, { ...refused, decode: () => undefined, encode: () => undefined });
+    if (outcome.ok) return;
+    refuseStream(call, toStatus(outcome.error, replyMetadata(outcome.requestId, outcome.error)));
+  };
+  const take = (metadata: Noted, caller: Caller, admit: (metadata: Metadata) => void) => {
+    if (over) return;
+    try {
+      checkClientCertificate(clientName, call, caller, endpoint.contract.access.authentication === 'SERVICE');
+      admitted = admission.admit(endpoint, caller, address);
+      const { place } = admitted;
+      metadata[noted] = admitted;
+      let received = 0;
+      done = patience.watchArrival(
+        limits.requestBodyMs,
+        () => received,
+        () => void refuse(metadata, tooSlow()),
+      );
+      const bytes = boundOf(endpoint.contract, limits.maxMessageBytes);
+      boundMessages(call, {
+        bytes,
+        messages: 1,
+        take(more) {
+          received += more;
+          place.take(more);
+        },
+        refuse: (error) => void refuse(metadata, error ?? tooLarge(bytes)),
+      });
+    } catch (error) {
+      void refuse(metadata, error);
+      return;
+    }
+    admit(metadata);
+  };
+  const look = (metadata: Noted, admit: (metadata: Metadata) => void) => {
+    try {
+      const header = readerOf(metadata);
+      address = admission.address(call.getConnectionInfo().remoteAddress, header);
+      const refusal = admission.full();
+      if (refusal) throw refusal;
+      const caller = admission.known(address, callerOf(endpoint, header, authenticate));
+      if (!(caller instanceof Promise)) return take(metadata, caller, admit);
+      caller.then(
+        (known) => take(metadata, known, admit),
+        (error) => refuse(metadata, error),
+      );
+    } catch (error) {
+      void refuse(metadata, error);
+    }
+  };
+  return new ServerInterceptingCall(call, {
+    start: (next) =>
+      next({
+        onReceiveMetadata: look,
+        onReceiveHalfClose(goOn) {
+          done();
+          goOn();
+        },
+        // After every call, however it has ended.
+        onCancel() {
+          over = true;
+          done();
+          admitted?.leave();
+        },
+      }),
+    sendMessage(message, goOn) {
+      done();
+      // Nobody else ends a call whose caller has set no deadline and does not read.
+      done = patience.watch(limits.answerMs, () => destroyStream(call));
+      goOn(message);
+    },
+  });
+}
+
+/** Admits a stream of forwarded calls before any of its messages is read. */
+function admitForwarding(
+  { admission, authenticate, clientName }: AdmissionOptions,
+  receiver: Receiver,
+  call: ServerInterceptingCallInterface,
+): ServerInterceptingCall {
+  const look = async (metadata: Metadata, admit: (metadata: Metadata) => void) => {
+    try {
+      const header = readerOf(metadata);
+      const authenticated = async () => {
+        const caller = await authenticate(header(headerNames.authorization));
+        checkClientCertificate(clientName, call, caller, true);
+        return caller;
+      };
+      await receiver.admit(authenticated, admission.address(call.getConnectionInfo().remoteAddress, header));
+    } catch (error) {
+      refuseStream(call, toStatus(toClientError(error), new Metadata()));
+      return;
+    }
+    admit(metadata);
+  };
+  return new ServerInterceptingCall(call, {
+    start: (next) => next({ onReceiveMetadata: (metadata, admit) => void look(metadata, admit) }),
+  });
+}

@@ -1,0 +1,28 @@
+/** All services of the contract, with handlers that nobody calls. */
+
+import * as catalog from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';
+import * as customers from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
+import * as inventory from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
+import * as log from '@caudal/contract/gen/caudal/log/v1/log.ts';
+import * as orders from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
+import * as sales from '@caudal/contract/gen/caudal/orders/v1/sales.ts';
+import * as payments from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
+import * as wallets from '@caudal/contract/gen/caudal/payments/v1/wallets.ts';
+import * as shipping from '@caudal/contract/gen/caudal/shipping/v1/shipping.ts';
+import type { Method } from '@caudal/contract/method.ts';
+import type { Service } from '@caudal/rpc/types.ts';
+
+const modules = [catalog, customers, inventory, log, orders, sales, payments, wallets, shipping];
+
+export function servicesOfContract(): Service[] {
+  return modules.flatMap((module) =>
+    Object.entries(module)
+      .filter(([name]) => name.endsWith('ServiceService'))
+      .map(([, value]) => {
+        const definition = value as unknown as Record<string, Method>;
+        const names = Object.keys(definition);
+        const handlers = Object.fromEntries(names.map((name) => [name, () => Promise.reject(new Error(name))]));
+        return { definition, handlers };
+      }),
+  );
+}
