@@ -8,6 +8,7 @@ import { createServer as createTlsServer } from 'node:tls';
 import { logger } from '@caudal/telemetry/log.ts';
 import { type ConnectionInjector, type Server, ServerCredentials } from '@grpc/grpc-js';
 import { beginsTls, followSource, refusePlain, type ServerTls, tlsOptions } from '../server/tls.ts';
+import { answerHealth } from './http2-health.ts';
 
 export interface Address {
   host: string;
@@ -54,6 +55,7 @@ export async function openPort(
   tls?: ServerTls,
 ): Promise<Port> {
   const injector: ConnectionInjector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
+  if (tls) answerHealth(grpc, health);
   const http = createHttpServer((request, response) => {
     // Not the URL class, which throws for some addresses that HTTP allows.
     const [path = '/'] = (request.url ?? '/').split('?');

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { connect as openHttp2 } from 'node:http2';
 import { Agent } from 'node:https';
 import { connect as openTcp } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { type ConnectionOptions, connect as openTls } from 'node:tls';
 import { LogServiceService } from '@caudal/contract/gen/caudal/log/v1/log.ts';
 import { OrderQueryServiceService } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
@@ -83,6 +84,24 @@ describe('ports with a certificate', () => {
     // As the kubelet and Kong ask: over HTTP/1, without a certificate; and without ALPN.
     expect((await get(server.grpcPort, '/readyz')).status).toBe(200);
     expect((await get(server.grpcPort, '/livez', { agent: new Agent({ ALPNProtocols: [] }) })).body).toBe('ok\n');
+  });
+
+  test('answer health over HTTP/2, too, which the kubelet and curl agree on', async () => {
+    const offer = { ca: authority.ca, ALPNProtocols: ['h2', 'http/1.1'] };
+    const session = openHttp2(`https://127.0.0.1:${server.grpcPort}`, offer);
+    session.on('error', () => {});
+    const ask = async (path: string, method = 'GET') => {
+      const stream = session.request({ ':path': path, ':method': method });
+      const [headers] = await once(stream, 'response');
+      return [headers[':status'], await text(stream)];
+    };
+    expect(await ask('/readyz')).toEqual([200, 'ok\n']);
+    expect(await ask('/livez?verbose')).toEqual([200, 'ok\n']);
+    server.setReady(false);
+    expect(await ask('/readyz')).toEqual([503, 'not ready\n']);
+    // What is neither health nor gRPC is grpc-js's.
+    expect((await ask('/v1/orders'))[0]).toBe(415);
+    session.close();
   });
 
   test('take TLS 1.2, and nothing older', async () => {
