@@ -37,7 +37,7 @@ describeWith(['postgres', 'rabbitmq'], 'caudal migrate with RabbitMQ', () => {
     const done = await caudal('migrate', '--json');
     expect(done).toMatchObject({ code: 0 });
     expect(done.json()).toMatchObject({
-      contexts: [{ context: 'shipping' }],
+      contexts: [{ context: 'shipping' }, { context: 'caudal_audit' }],
       policies: [
         `${namespace}.caudal-parts-4`,
         `${namespace}.caudal-parts-8`,
