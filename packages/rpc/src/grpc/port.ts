@@ -8,7 +8,7 @@ import { createServer as createTlsServer } from 'node:tls';
 import { logger } from '@caudal/telemetry/log.ts';
 import { type ConnectionInjector, type Server, ServerCredentials } from '@grpc/grpc-js';
 import { beginsTls, followSource, refusePlain, type ServerTls, tlsOptions } from '../server/tls.ts';
-import { answerHealth } from './http2-health.ts';
+import { answerHealth, type Health } from './health.ts';
 
 export interface Address {
   host: string;
@@ -23,9 +23,6 @@ export interface Port {
   /** Ends the connections that are still open. */
   destroy(): void;
 }
-
-/** Answers `/livez` and `/readyz`: the status and one word. Undefined for any other path. */
-export type Health = (path: string) => { status: number; text: string } | undefined;
 
 const log = logger('rpc');
 const http2Preface = Buffer.from('PRI');

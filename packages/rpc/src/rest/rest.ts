@@ -8,7 +8,8 @@ import fastify, { type FastifyError, type FastifyInstance, type FastifyReply, ty
 import { answerClientError, answerConnect } from '../client/client-error.ts';
 import { toClientError } from '../errors.ts';
 import type { Doors } from '../grpc/grpc.ts';
-import type { Address, Health } from '../grpc/port.ts';
+import type { Health } from '../grpc/health.ts';
+import type { Address } from '../grpc/port.ts';
 import type { Admission } from '../server/admission.ts';
 import type { Endpoint } from '../server/endpoint.ts';
 import { boundOf, tooLarge } from '../server/request-size.ts';

@@ -5,7 +5,9 @@
  */
 import type { Http2Server, IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { Server } from '@grpc/grpc-js';
-import type { Health } from './port.ts';
+
+/** Answers `/livez` and `/readyz`: the status and one word. Undefined for any other path. */
+export type Health = (path: string) => { status: number; text: string } | undefined;
 
 type StreamListener = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, ...rest: unknown[]) => void;
 
