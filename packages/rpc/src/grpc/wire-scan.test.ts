@@ -150,6 +150,12 @@ describe('refused before it is decoded', () => {
     expect(refusal(many(1, delimited(2, text)))).toBe('accepted');
   });
 
+  test("services' calls have another bound for texts without a rule: they pass on what 0.2 has accepted", () => {
+    const long = many(1, delimited(8, many(1, delimited(2, new Uint8Array(100_000).fill(97)))));
+    expect(() => scanMessage(order, long, long.length)).not.toThrow();
+    expect(refusal(long)).toContain('must have at most 16384 bytes');
+  });
+
   test('unknown fields of newer clients are passed', () => {
     expect(refusal(many(1_000, delimited(99, new Uint8Array(100))))).toBe('accepted');
   });

@@ -11,3 +11,15 @@ test('a body for a method without one', () => {
   expect(requestJson(request, false, parts)).toEqual({ orderId: 'o-1' });
   expect(() => requestJson(request, false, { ...parts, body: {} })).toThrow('body must be absent');
 });
+
+test('more parameters than any request has', () => {
+  const query = new URLSearchParams('readMask=orderId&'.repeat(201));
+  expect(() => requestJson(request, false, { ...parts, query })).toThrow('read_mask is given twice (and more)');
+  const { request: search } = contract()
+    .methods()
+    .find(({ path }) => path.endsWith('/SearchProducts'))!;
+  const categories = new URLSearchParams('categories=things&'.repeat(201));
+  expect(() => requestJson(search, false, { ...parts, params: {}, query: categories })).toThrow(
+    'categories comes after 200 parameters',
+  );
+});

@@ -31,7 +31,10 @@ export function requestJson(
   let count = 0;
   for (const [name, value] of query) {
     if (++count > maxQueryFields) {
-      found.push({ field: 'query', description: `must have at most ${maxQueryFields} parameters` });
+      found.push({
+        field: name.slice(0, 100),
+        description: `comes after ${maxQueryFields} parameters, which is the most`,
+      });
       break;
     }
     if (hasBody) found.push({ field: name.slice(0, 100), description: 'must be in the body, not in the query' });

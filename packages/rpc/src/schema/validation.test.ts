@@ -147,7 +147,20 @@ describe('validation', () => {
       expect(
         refused('catalog.v1.CreateProductRequest', product({ description: 'a\tb\r\nc\u2028\u2067d\u2069' })),
       ).toEqual([]);
-      for (const bad of ['\0', '\x08', '\x0b', '\x1b', '\x7f', '\x9f'])
+      // Nor what turns a text around, or hides one beside another.
+      for (const bad of [
+        '\0',
+        '\x08',
+        '\x0b',
+        '\x1b',
+        '\x7f',
+        '\x9f',
+        '\u202d',
+        '\u202e',
+        '\u206a',
+        '\u206f',
+        '\ufff9',
+      ])
         expect(refused('catalog.v1.CreateProductRequest', product({ description: bad }))).toEqual(['description']);
       expect(refused('catalog.v1.CreateProductRequest', product({ title: 'a\nb' }))).toEqual(['title']);
     });
