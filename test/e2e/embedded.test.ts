@@ -1,9 +1,9 @@
 /** The whole system as `npm start` runs it: one process on an embedded PostgreSQL. */
 import { joinEmbeddedPostgres } from '@caudal/embedded-postgres/embedded-postgres.ts';
 import { afterAll, beforeAll, describe, expect } from '@jest/globals';
-import { describeErasure } from './erasure-behaviour.ts';
 import { Client } from 'pg';
 import type { Json } from './api.ts';
+import { describeErasure } from './erasure-behaviour.ts';
 import { describeOrders } from './orders-behaviour.ts';
 import { describeReads } from './reads-behaviour.ts';
 import { describeReturns } from './returns-behaviour.ts';
