@@ -87,23 +87,6 @@ describeWithTools(['helm'], 'Kong', ({ helm }) => {
     expect(reached(grpc, '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo')).toEqual([]);
   });
 
-  test('with a certificate plain HTTP is redirected, and plain gRPC is refused', async () => {
-    const protocols = async (values: object) => {
-      const ingresses = ofKind(await kong(values), 'Ingress');
-      return ['rest', 'grpc'].map((listener) => {
-        const of = ingresses.filter(({ spec }) => spec.rules[0].http.paths[0].backend.service.port.name === listener);
-        const shown = of.map(({ metadata: { annotations = {} } }) =>
-          [annotations['konghq.com/protocols'], annotations['konghq.com/https-redirect-status-code']].join(' '),
-        );
-        return [...new Set(shown)];
-      });
-    };
-    const certificate = { host: 'api.shop.example', tlsSecret: 'api-tls' };
-    expect(await protocols(certificate)).toEqual([['https 308'], ['grpcs ']]);
-    expect(await protocols({ ...certificate, httpsRedirect: false })).toEqual([[' '], ['grpc,grpcs ']]);
-    expect(await protocols({})).toEqual([[' '], ['grpc,grpcs ']]);
-  });
-
   test('endpoints without a token are reached without one, and nothing else is', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'caudal-open-'));
     try {
