@@ -45,5 +45,5 @@ CREATE FUNCTION apply_erasures() RETURNS bigint LANGUAGE sql AS $$
 $$;
 
 DO $$ BEGIN
-  EXECUTE format('ALTER FUNCTION destroy_person_key(text) SET search_path = %I, pg_catalog, pg_temp', current_schema());
+  EXECUTE format('ALTER FUNCTION destroy_person_key(text) SET search_path = %I, pg_temp', current_schema());
 END $$;

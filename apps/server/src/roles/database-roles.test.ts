@@ -27,13 +27,22 @@ const changeable = [
     'jobs',
     'members',
     'parked_streams',
+    'person_keys',
     'snapshots',
     'stream_owners',
     'timers',
   ],
 ];
 const definers = [
-  ...['append', 'begin_epoch', 'drop_expired_claims', 'drop_former_commands', 'drop_view_table', 'end_former_version'],
+  ...[
+    'append',
+    'begin_epoch',
+    'destroy_person_key',
+    'drop_expired_claims',
+    'drop_former_commands',
+    'drop_view_table',
+    'end_former_version',
+  ],
   ...['make_partitions', 'make_view_table'],
 ];
 
