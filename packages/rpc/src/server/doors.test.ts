@@ -12,6 +12,7 @@ import { afterEach, describe, expect, test } from '@jest/globals';
 import { gate, talk } from '../testing/connections.ts';
 import { placeOrder, services, start, stopAll, token } from '../testing/fixture.ts';
 import { grpcCalls } from '../testing/grpc-calls.ts';
+import { begun, call, codeOf } from '../testing/unfinished.ts';
 
 const sessions: ClientHttp2Session[] = [];
 const talks: ReturnType<typeof talk>[] = [];
@@ -33,40 +34,6 @@ function session(address: string, options: Parameters<typeof openSession>[1] = {
   sessions.push(opened);
   return opened;
 }
-
-/** A gRPC call of which only some bytes are sent, and its end. `deaf`: it does not read. */
-function call(on: ClientHttp2Session, path: string, headers: Record<string, string> = {}, deaf = false) {
-  const stream = on.request({
-    ':path': path,
-    ':method': 'POST',
-    'content-type': 'application/grpc',
-    te: 'trailers',
-    ...headers,
-  });
-  const seen: { headers?: Record<string, unknown>; closed: boolean } = { closed: false };
-  stream.on('error', () => {});
-  if (!deaf) stream.resume();
-  stream.on('response', (received) => {
-    seen.headers = received;
-  });
-  stream.on('trailers', (received) => {
-    seen.headers = { ...seen.headers, ...received };
-  });
-  stream.on('close', () => {
-    seen.closed = true;
-  });
-  return { stream, seen };
-}
-
-/** The head of a message of this length, of which a part follows. */
-function begun(length: number, part: number): Buffer {
-  const bytes = Buffer.alloc(5 + part, 0x61);
-  bytes[0] = 0;
-  bytes.writeUInt32BE(length, 1);
-  return bytes;
-}
-
-const codeOf = ({ seen }: ReturnType<typeof call>) => Number(seen.headers?.['grpc-status'] ?? -1);
 
 const as = async (subject: string, permissions: string[] = ['orders.orders.read', 'orders.orders.place']) => ({
   authorization: `Bearer ${await token(subject, permissions)}`,
