@@ -51,7 +51,12 @@ beforeAll(async () => {
   await deliver(api, orderId);
   await orderAt(api, orderId, 'DELIVERED');
   await api.call('GetPaymentStatus', { paymentId: orderId });
+  const scope = { owner: customer_id, permissions: ['orders.orders.read'] };
+  const { body: key } = await api.call('CreateApiKey', { ...scope, displayName: 'Shop' });
   known = {
+    api_key_id: key.apiKeyId,
+    owner: customer_id,
+    permissions: 'orders.orders.read',
     product_id: productId,
     customer_id,
     wallet_id: customer_id,
@@ -69,9 +74,9 @@ afterAll(async () => {
 /** Of the same length as that of another owner, so that the answers have it. */
 const absent = (id: string) => `${id.slice(0, -4)}none`;
 
-/** Everything of an answer that a caller sees, without the ids of request and call. */
+/** Everything of an answer that a caller sees, without the ids of request and call, and how many calls it has left. */
 function seen({ status, headers, body }: Reply, id: string): Json {
-  const ignored = new Set(['x-request-id', 'date', 'keep-alive']);
+  const ignored = new Set(['x-request-id', 'date', 'keep-alive', 'ratelimit']);
   return {
     status,
     headers: [...headers].filter(([name]) => !ignored.has(name)),

@@ -2,11 +2,11 @@
 import { findRecords } from '@caudal/audit/read.ts';
 import { type AuditRecord, type Kind, kinds } from '@caudal/audit/types.ts';
 import { pageLimit } from '@caudal/context/page-limit.ts';
+import { placeTokens } from '@caudal/context/place-token.ts';
 import {
   AuditQueryServiceService,
   type AuditRecord as AuditRecordMessage,
 } from '@caudal/contract/gen/caudal/audit/v1/audit.ts';
-import { invalidField } from '@caudal/kernel/errors.ts';
 import type { Transaction } from '@caudal/postgres/database.ts';
 import { service } from '@caudal/rpc/types.ts';
 
@@ -20,6 +20,7 @@ export function auditQueryService({ database }: { database: Transaction }) {
   return service(AuditQueryServiceService, {
     async listAuditRecords({ subject, method, resource, kind, startTime, endTime, pageSize, pageToken }) {
       const limit = pageLimit(pageSize);
+      const tokens = placeTokens('audit records', { subject, method, resource, kind, startTime, endTime });
       const found = await findRecords(database, {
         subject: subject || undefined,
         method: method || undefined,
@@ -27,27 +28,17 @@ export function auditQueryService({ database }: { database: Transaction }) {
         kind: kindOf(kind),
         from: startTime,
         until: endTime,
-        before: pageToken === '' ? undefined : positionOf(pageToken),
+        before: pageToken === '' ? undefined : Number(tokens.open(pageToken)),
         limit: limit + 1,
       });
       const page = found.slice(0, limit);
       const last = page.at(-1);
       return {
         auditRecords: page.map(messageOf),
-        nextPageToken: found.length > limit && last ? tokenOf(last.position) : '',
+        nextPageToken: found.length > limit && last ? tokens.seal(String(last.position)) : '',
       };
     },
   });
-}
-
-const tokenOf = (position: number) => position.toString(36);
-
-/** The token of a page says before which record the next one begins: it tells nothing that the caller may not read. */
-function positionOf(token: string): number {
-  const position = Number.parseInt(token, 36);
-  if (!/^[0-9a-z]{1,10}$/.test(token) || tokenOf(position) !== token || !Number.isSafeInteger(position))
-    throw invalidField('page_token', 'was not issued by this method: leave it out to start from the first page');
-  return position;
 }
 
 function messageOf(record: AuditRecord): AuditRecordMessage {

@@ -75,19 +75,22 @@ function admitCall(
   let over = false;
   let address = '';
   let admitted: Admitted | undefined;
+  let known: Caller | undefined;
   /** The wait for the rest of the request, and then for the answer to be read. */
   let done = () => {};
 
   /** Refuses through the pipeline, which counts and reports all calls. */
   const refuse = async (metadata: Metadata, error: unknown) => {
     done();
-    const refused = { header: readerOf(metadata), address, authenticate: () => Promise.reject(error) };
+    const of = { header: readerOf(metadata), address, refused: known };
+    const refused = { ...of, authenticate: () => Promise.reject(error) };
     const outcome = await pipeline.run(endpoint, { ...refused, decode: () => undefined, encode: () => undefined });
     if (outcome.ok) return;
     refuseStream(call, toStatus(outcome.error, replyMetadata(outcome.requestId, outcome.error)));
   };
   const take = (metadata: Noted, caller: Caller, admit: (metadata: Metadata) => void) => {
     if (over) return;
+    known = caller;
     try {
       checkClientCertificate(clientName, call, caller, endpoint.contract.access.authentication === 'SERVICE');
       admitted = admission.admit(endpoint, caller, address);
@@ -124,7 +127,7 @@ function admitCall(
       const caller = admission.known(address, callerOf(endpoint, header, authenticate));
       if (!(caller instanceof Promise)) return take(metadata, caller, admit);
       caller.then(
-        (known) => take(metadata, known, admit),
+        (found) => take(metadata, found, admit),
         (error) => refuse(metadata, error),
       );
     } catch (error) {

@@ -76,13 +76,14 @@ export async function admit(
   reply: FastifyReply,
 ): Promise<FastifyReply | undefined> {
   const { admission, authenticate } = doors;
+  let caller: Caller | undefined;
   try {
     const refusal = admission.full();
     if (refusal) throw refusal;
     const header = headerReader(request);
     if (route.verifier) request.signature = route.verifier.read(header(headerNames.signature));
     const address = admission.address(request.raw.socket.remoteAddress, header);
-    const caller = route.verifier
+    caller = route.verifier
       ? undefined
       : await admission.known(address, callerOf(route.endpoint, header, authenticate));
     request.admitted = admission.admit(route.endpoint, caller, address);
@@ -91,7 +92,7 @@ export async function admit(
   } catch (error) {
     endIfUnfinished(request, admission.patience, admission.limits.requestBodyMs);
     // Refuses through the pipeline, which counts and reports all calls.
-    return serveRoute(route, doors, request, reply, () => Promise.reject(error));
+    return serveRoute(route, doors, request, reply, { error, caller });
   }
 }
 
@@ -111,13 +112,13 @@ function callerOfAdmitted({ verifier }: Route, { admitted, signature, body }: Fa
 
 const bytesOf = (body: unknown): Buffer => (body as Buffer | undefined) ?? Buffer.alloc(0);
 
-/** Serves one request. For a caller that was not admitted, `authenticate` rejects with the error. */
+/** Serves one request. `refusal`: it was not admitted, with this error; `caller` is undefined if it is not known who called. */
 export async function serveRoute(
   route: Route,
   { pipeline, admission }: Pick<Doors, 'pipeline' | 'admission'>,
   request: FastifyRequest,
   reply: FastifyReply,
-  authenticate: () => Caller | Promise<Caller> = () => callerOfAdmitted(route, request),
+  refusal?: { error: unknown; caller: Caller | undefined },
 ): Promise<FastifyReply> {
   const { endpoint, rule, location: locationFrom } = route;
   const { contract, definition } = endpoint;
@@ -127,7 +128,8 @@ export async function serveRoute(
   const outcome = await pipeline.run(endpoint, {
     place: admitted?.place,
     address: admitted?.address ?? admission.address(request.raw.socket.remoteAddress, header),
-    authenticate,
+    refused: refusal?.caller,
+    authenticate: () => (refusal ? Promise.reject(refusal.error) : callerOfAdmitted(route, request)),
     header,
     whenGone: whenEmitted(reply.raw, 'close'),
     // A body has at most its route's bodyLimit, or was not read to its end.

@@ -185,8 +185,9 @@ describe.each(protocols)('over %s', (protocol) => {
 
   test("a call that asks for another's resource is a denial, too", async () => {
     const as = await token('eve', ['payments.wallets.withdraw']);
-    expect(await send(protocol, { as, verb: 'withdraw' })).toBe('NOT_OWNER');
-    expect(records.filter(({ kind }) => kind === 'DENIAL')[0]).toMatchObject({ subject: 'eve', resource: 'w-1' });
+    expect(await send(protocol, { as, verb: 'withdraw' })).toBe('WALLET_NOT_FOUND');
+    const denied = { subject: 'eve', resource: 'w-1', outcome: 'NOT_OWNER' };
+    expect(records.filter(({ kind }) => kind === 'DENIAL')[0]).toMatchObject(denied);
   });
 
   test('a call for which there is no room is a denial', async () => {

@@ -6,7 +6,7 @@
 import type { DescMessage } from '@bufbuild/protobuf';
 import type { MethodContract } from '@caudal/contract/descriptors.ts';
 import type { Caller } from '@caudal/kernel/context.ts';
-import type { CaudalError } from '@caudal/kernel/errors.ts';
+import { CaudalError } from '@caudal/kernel/errors.ts';
 import { toClientError } from '../errors.ts';
 import { type HeaderReader, headerNames } from '../headers.ts';
 import { propertyOf } from '../schema/field-names.ts';
@@ -91,9 +91,14 @@ export function endCall(
 ): void {
   const { act, personal } = contract.audit;
   if (!ending.ok) {
-    const { code, reason } = ending.error;
+    const { code, reason } = denialIn(ending.error);
     if (refusals.has(code)) trail.note(recordOf('DENIAL', reason, contract, call));
   } else if (personal && !act && !isOwn(contract, call)) trail.note(recordOf('PERSONAL', 'OK', contract, call));
+}
+
+/** What the error is without what its caller must not learn: another's resource is answered as if there were none (concealing.ts). */
+function denialIn(error: CaudalError): CaudalError {
+  return error.cause instanceof CaudalError && error.cause.reason === 'NOT_OWNER' ? error.cause : error;
 }
 
 /** Records the refusal of a call that is no method of the contract: a stream between processes. */

@@ -58,6 +58,8 @@ export interface Incoming<Answer> {
   place?: Place;
   /** The address that the call comes from; undefined within the process. */
   address?: string;
+  /** Who calls, if the call was refused before its request was read but after that was known: for the audit log. */
+  refused?: Caller | undefined;
 }
 
 /** What is known of an answer in addition to its content. */
@@ -115,6 +117,7 @@ export function createPipeline(
     const requestId = idHeader(incoming.header, headerNames.requestId) ?? newId();
     const of = { requestId, parent: extractTrace(incoming.header), forwarded: incoming.forwarded === true };
     const audited: AuditedCall = { requestId, header: incoming.header, address: incoming.address };
+    if (incoming.refused) audited.caller = incoming.refused;
     const outcome = await observe<Outcome<Answer>>(endpoint.contract, of, async (trace) => {
       try {
         const answer = await answerTo(endpoint, incoming, audited, traceparentOf(trace));

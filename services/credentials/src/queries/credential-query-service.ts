@@ -1,9 +1,10 @@
 /** Reads API keys and revocations: caudal.credentials.v1.CredentialQueryService. */
 import type { Aggregates } from '@caudal/aggregates/types.ts';
 import { pageLimit } from '@caudal/context/page-limit.ts';
+import { placeTokens } from '@caudal/context/place-token.ts';
 import type { ViewReader } from '@caudal/context/view-reader.ts';
 import { type ApiKey, CredentialQueryServiceService } from '@caudal/contract/gen/caudal/credentials/v1/credentials.ts';
-import { invalidField, notFound } from '@caudal/kernel/errors.ts';
+import { notFound } from '@caudal/kernel/errors.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
 import type { Condition } from '@caudal/projections/types.ts';
 import { service } from '@caudal/rpc/types.ts';
@@ -39,12 +40,12 @@ export function credentialQueryService({ aggregates, views, clock }: CredentialQ
     async listRevocations({ pageSize, pageToken }) {
       const { state } = await aggregates.load(revocationDecider, revocationsId);
       const all = revocationsAt(state, clock());
-      const after = pageToken === '' ? '' : placeIn(pageToken);
+      const after = pageToken === '' ? '' : revocationTokens.open(pageToken);
       const rest = all.slice(all.findLastIndex((entry) => placeOf(entry) <= after) + 1);
       const page = rest.slice(0, pageLimit(pageSize));
       return {
         revocations: page.map(revocationMessage),
-        nextPageToken: page.length < rest.length ? tokenOf(placeOf(page.at(-1)!)) : '',
+        nextPageToken: page.length < rest.length ? revocationTokens.seal(placeOf(page.at(-1)!)) : '',
       };
     },
   });
@@ -53,15 +54,4 @@ export function credentialQueryService({ aggregates, views, clock }: CredentialQ
 /** The place of an entry in the order of the list: the page after it begins there, whatever has left the list meanwhile. */
 const placeOf = ({ subject, tokenId }: RevocationEntry) => (subject ? `s:${subject}` : `t:${tokenId}`);
 
-const tokenOf = (place: string) => Buffer.from(JSON.stringify(['revocations', place])).toString('base64url');
-
-/** The place in a page token. Throws INVALID_ARGUMENT for a token that is none of this list. */
-function placeIn(token: string): string {
-  try {
-    const [list, place] = JSON.parse(Buffer.from(token, 'base64url').toString('utf8')) as unknown[];
-    if (list === 'revocations' && typeof place === 'string' && tokenOf(place) === token) return place;
-  } catch {
-    // It is no JSON, or no list.
-  }
-  throw invalidField('page_token', 'is none of this list: send the token of an answer unchanged');
-}
+const revocationTokens = placeTokens('revocations');
