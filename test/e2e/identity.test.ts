@@ -165,7 +165,7 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'cal
     const listed = await api.call('ListApiKeys', { owner }, { after: made.token });
     expect(listed.body.apiKeys).toMatchObject([{ apiKeyId, owner, secret: '', permissions: ['orders.orders.read'] }]);
     expect(await (await asUser('mallory', ['credentials.keys.read'])).send('GetApiKey', { apiKeyId })).toMatchObject({
-      status: 403,
+      status: 404,
     });
 
     const rotated = await api.call('RotateApiKey', { apiKeyId });

@@ -6,6 +6,13 @@ import { placeTokens } from './place-token.ts';
 beforeAll(() => setTokenKeys(parseTokenKeys(`test:${randomBytes(32).toString('base64')}`)));
 afterAll(() => setTokenKeys(undefined));
 
+const errorOf = (work: () => unknown): unknown => {
+  try {
+    return work();
+  } catch (error) {
+    return error;
+  }
+};
 const refusal = { code: 'INVALID_ARGUMENT', violations: [{ field: 'page_token' }] };
 
 test('a token comes back as its place, for the same list and query', () => {
@@ -21,7 +28,7 @@ test.each([
   ['readable', Buffer.from('["records","42"]').toString('base64url')],
   ['with a character that no token has', 'a\u0000b'],
 ])('a token that is %s is refused', (_, token) => {
-  expect(() => placeTokens('records').open(token)).toThrow(expect.objectContaining(refusal));
+  expect(errorOf(() => placeTokens('records').open(token))).toMatchObject(refusal);
 });
 
 test('a token of another list, of another query, or of a view is refused', () => {
@@ -32,5 +39,5 @@ test('a token of another list, of another query, or of a view is refused', () =>
     sealToken('page', '["view",1,[],"id"]'),
     sealToken('page', '7'),
   ])
-    expect(() => open(token)).toThrow(expect.objectContaining(refusal));
+    expect(errorOf(() => open(token))).toMatchObject(refusal);
 });

@@ -20,7 +20,8 @@ export function placeTokens(list: string, query?: unknown): PlaceTokens {
     seal: (place) => sealToken('page', JSON.stringify([print, place])),
     open(token) {
       const content = openToken('page', token);
-      const [found, place] = content === undefined ? [] : (JSON.parse(content) as unknown[]);
+      const parsed: unknown = content === undefined ? undefined : JSON.parse(content);
+      const [found, place] = Array.isArray(parsed) ? parsed : [];
       if (found !== print || typeof place !== 'string')
         throw invalidField(
           'page_token',
