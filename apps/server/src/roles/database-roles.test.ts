@@ -27,7 +27,6 @@ const changeable = [
     'jobs',
     'members',
     'parked_streams',
-    'person_keys',
     'snapshots',
     'stream_owners',
     'timers',
@@ -43,7 +42,7 @@ const definers = [
     'drop_view_table',
     'end_former_version',
   ],
-  ...['make_partitions', 'make_view_table'],
+  ...['make_partitions', 'make_person_keys', 'make_view_table', 'rewrap_person_keys'],
 ];
 
 describeWith(['postgres'], "the application's role", () => {
@@ -196,6 +195,13 @@ describeWith(['postgres'], "the application's role", () => {
       );
       expect(rows.map(({ name }) => name)).toEqual(definers);
       for (const { config } of rows) expect(config).toContain(`search_path=${schema}, pg_temp`);
+      const { rows: open } = await owner.query(
+        `SELECT p.oid::regprocedure::text FROM pg_proc p
+          CROSS JOIN LATERAL aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+          WHERE p.prosecdef AND a.grantee = 0 AND p.pronamespace IN ($1::regnamespace, 'caudal_audit'::regnamespace)`,
+        [schema],
+      );
+      expect(open).toEqual([]);
       for (const table of ['events', 'claims', 'checkpoints', 'events_2020_01', 'x.y"; DROP TABLE events; --', ''])
         for (const use of [`drop_view_table('${table}')`, `make_view_table('${table}', '[]', '[]')`])
           expect([use, await call(`SELECT ${use}`)]).toEqual([use, '42602']);
@@ -215,6 +221,53 @@ describeWith(['postgres'], "the application's role", () => {
       expect(await call("SELECT make_archived_functions('2020-01-01')")).toBe(denied);
       expect(await call("SELECT make_month_functions('2020_01')")).toBe(denied);
     }, 60_000);
+  });
+
+  test('keys of persons are made, wrapped anew, and destroyed by an erasure that the log has, and in no other way', async () => {
+    const database = databaseOf('customers');
+    const call = (text: string) =>
+      database.query<{ done: unknown }>({ text }).then(
+        ([row]) => row?.done,
+        (error: unknown) => sqlState(error),
+      );
+    const row = async (person: string) => {
+      const { rows } = await owner.query(
+        `SELECT encode(wrapped, 'hex') AS wrapped, wrapped_by FROM customers.person_keys WHERE person = '${person}'`,
+      );
+      return rows[0];
+    };
+    const make = (keys: string) =>
+      call(`SELECT count(*)::int AS done FROM make_person_keys('{ada,bob}', ${keys}, 'k1')`);
+    expect(await make(`ARRAY['\\x01', '\\x02']::bytea[]`)).toBe(2);
+    const before = await row('ada');
+    await make(`ARRAY['\\x03', '\\x03']::bytea[]`);
+    expect(await row('ada')).toEqual(before);
+    // None without a key, which would look like one that was destroyed.
+    expect(await call(`SELECT make_person_keys('{eve}', ARRAY[NULL]::bytea[], 'k1')`)).toBe('23514');
+    const rewrap = (former: string, key: string) =>
+      call(`SELECT rewrap_person_keys('{ada}', ARRAY['${former}']::bytea[], ARRAY[${key}]::bytea[], 'k2')`);
+    await rewrap('\\x09', `'\\x04'`);
+    expect(await row('ada')).toEqual(before);
+    expect(await rewrap(`\\x${before.wrapped}`, 'NULL')).toBe('23514');
+    await rewrap(`\\x${before.wrapped}`, `'\\x04'`);
+    expect(await row('ada')).toEqual({ wrapped: '04', wrapped_by: 'k2' });
+    // Of somebody whom no event has erased.
+    const destroy = (stream: string) => call(`SELECT destroy_person_key('${stream}') AS done`);
+    for (const stream of ['customers.customer/ada', 'ada', '']) expect(await destroy(stream)).toBe(false);
+    expect(await call(`SELECT end_person_key('ada')`)).toBe(denied);
+    expect(await row('ada')).toEqual({ wrapped: '04', wrapped_by: 'k2' });
+    await owner.query(`SET search_path TO customers`);
+    await owner.query(
+      `INSERT INTO events SELECT 2, log_clock(), 2, 1, '${newId()}'::uuid, 'customers.customer/ada', 'customers.customer.erased.v1', '', ''`,
+    );
+    expect(await row('ada')).toEqual({ wrapped: null, wrapped_by: 'k2' });
+    await rewrap('\\x04', `'\\x04'`);
+    await make(`ARRAY['\\x03', '\\x03']::bytea[]`);
+    expect((await row('ada')).wrapped).toBeNull();
+    // A backup brings it back.
+    await owner.query(`UPDATE customers.person_keys SET wrapped = '\\x01', erased_at = NULL WHERE person = 'ada'`);
+    expect(await destroy('customers.customer/ada')).toBe(true);
+    expect((await row('ada')).wrapped).toBeNull();
   });
 
   test('views are made, filled and dropped without the right to make tables', async () => {
