@@ -375,6 +375,23 @@ describeWith(['postgres'], "the application's role", () => {
     expect((await app.query('SELECT count(*)::int AS n FROM caudal_audit.records')).rows[0].n).toBe(1);
   });
 
+  test('a role that may read the audit log may not add to it after the next migration either', async () => {
+    const auditor = `auditor_${newId().replaceAll('-', '')}`;
+    await owner.query(`CREATE ROLE ${auditor}; GRANT USAGE ON SCHEMA caudal_audit TO ${auditor}`);
+    try {
+      // Also more than an application may: it is none, so the migration has no say in it.
+      await owner.query(`GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA caudal_audit TO ${auditor}`);
+      await migrateAll();
+      for (const call of ['add(text[], boolean)', 'make_months()', 'drop_expired()'])
+        for (const [name, may] of Object.entries({ [auditor]: false, [role]: true }))
+          expect(await one(`SELECT has_function_privilege('${name}', 'caudal_audit.${call}', 'EXECUTE') AS one`)).toBe(
+            may,
+          );
+    } finally {
+      await owner.query(`DROP OWNED BY ${auditor}; DROP ROLE ${auditor}`);
+    }
+  }, 60_000);
+
   test('a role that may do more is refused, with the reason', async () => {
     const other = `strong_${newId().replaceAll('-', '')}`;
     const url = new URL(appUrl);
@@ -394,6 +411,12 @@ describeWith(['postgres'], "the application's role", () => {
       const partition = await one<string>(`SELECT 'events_' || month_suffix(month_of(log_clock())) AS one`);
       await owner.query(`GRANT UPDATE (data) ON catalog.${partition} TO ${other}`);
       await expect(migrateFor()).rejects.toThrow(`it may do more with catalog.${partition} than read it`);
+      await owner.query(`REVOKE UPDATE (data) ON catalog.${partition} FROM ${other}`);
+      const month = await one<string>(
+        `SELECT relname AS one FROM pg_class WHERE relnamespace = 'caudal_audit'::regnamespace AND relispartition AND relkind = 'r' LIMIT 1`,
+      );
+      await owner.query(`GRANT UPDATE (body) ON caudal_audit.${month} TO ${other}`);
+      await expect(migrateFor()).rejects.toThrow(`it may do more with caudal_audit.${month} than read it`);
     } finally {
       await owner.query(`DROP OWNED BY ${other}; DROP ROLE ${other}`);
     }
