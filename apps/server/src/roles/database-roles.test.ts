@@ -11,6 +11,7 @@ import { type FreshDatabase, freshDatabase } from '@caudal/testing/servers.ts';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Client } from 'pg';
 import { contexts } from '../contexts.ts';
+import { checkRights } from '../database-rights.ts';
 import { migratorOf } from '../database-urls.ts';
 import { migrateContexts } from '../handlers/saga-starts.ts';
 import { awaitMigrated } from '../schema.ts';
@@ -421,6 +422,37 @@ describeWith(['postgres'], "the application's role", () => {
       await owner.query(`DROP OWNED BY ${other}; DROP ROLE ${other}`);
     }
     await expect(migratorOf({ url: fresh.url, ownerUrl: fresh.url })).rejects.toThrow('the same user');
+  }, 60_000);
+
+  test('a process refuses to start with a role that has got more, in whichever schema, unless there is only one role', async () => {
+    const check = (more = {}) =>
+      checkRights(
+        { DATABASE_URL: appUrl, CAUDAL_OWNER_DATABASE_URL: undefined, ...more },
+        contexts.map((context) => ({ context, database: databaseOf(context.name) })),
+      );
+    await check();
+    await check({ CAUDAL_OWNER_DATABASE_URL: fresh.url });
+    for (const { name } of contexts) {
+      await owner.query(`GRANT UPDATE (data) ON ${name}.events TO ${role}`);
+      await expect(check()).rejects.toThrow(
+        `DATABASE_URL: its user may do more than an application may: it may do more with ${name}.events than read it`,
+      );
+      await owner.query(`REVOKE UPDATE (data) ON ${name}.events FROM ${role}`);
+    }
+    await owner.query(`GRANT DELETE ON caudal_audit.records TO ${role}`);
+    await expect(check()).rejects.toThrow('it may do more with caudal_audit.records than read it');
+    await owner.query(`REVOKE DELETE ON caudal_audit.records FROM ${role}`);
+    await check();
+    // The owner itself: that is the one role of an installation, unless the settings name two.
+    const database = openDatabase({ url: fresh.url, schema: 'orders', poolSize: 1 });
+    opened.push(database);
+    const locals = [{ context: { name: 'orders' }, database }];
+    const values = { DATABASE_URL: fresh.url, CAUDAL_OWNER_DATABASE_URL: undefined };
+    await checkRights(values, locals);
+    await checkRights({ ...values, CAUDAL_OWNER_DATABASE_URL: fresh.url }, locals);
+    await expect(checkRights({ ...values, CAUDAL_OWNER_DATABASE_URL: appUrl }, locals)).rejects.toThrow(
+      'its user may do more',
+    );
   }, 60_000);
 
   test('a role that was granted nothing is told what to do', async () => {
