@@ -1,14 +1,13 @@
 /** Refuses a database whose schemas are not up to date: it must be migrated once, before all processes start. */
 import { ConfigError } from '@caudal/config/config.ts';
 import type { Context } from '@caudal/context/context.ts';
-import { excessRights } from '@caudal/eventlog/owner.ts';
 import { isTransient } from '@caudal/kernel/errors.ts';
 import { backoffMs, sleep } from '@caudal/kernel/time.ts';
 import { sqlState } from '@caudal/postgres/errors.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { pendingAudit } from './audit/migrate-audit.ts';
 import { contexts } from './contexts.ts';
-import { type LocalContext, pendingOf } from './local-context.ts';
+import { pendingOf } from './local-context.ts';
 import type { RuntimeValues } from './settings/settings.ts';
 
 const log = logger('schema');
@@ -54,16 +53,6 @@ function withoutGrants(cause: unknown): ConfigError {
   ]);
   error.cause = cause;
   return error;
-}
-
-/** Logs a warning if this process could change what was recorded. Never throws: the database may just be away. */
-export async function warnOfRights({ locals }: { locals: LocalContext[] }): Promise<void> {
-  const excess = await excessRights(locals[0]!.database).catch(() => undefined);
-  if (excess !== undefined)
-    log.warn(
-      { excess },
-      'the role of DATABASE_URL can change and delete events: give the processes a role of their own (docs/database-roles.md)',
-    );
 }
 
 function refuse(pending: string[]): void {

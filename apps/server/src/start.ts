@@ -9,6 +9,7 @@ import { type RunningServer, startServer } from '@caudal/rpc/server/server.ts';
 import { startTelemetry } from '@caudal/telemetry/start.ts';
 import { type App, openApp } from './app.ts';
 import { awaitIdentity, credentialsOf } from './credentials.ts';
+import { checkRights } from './database-rights.ts';
 import { configuredUrls, type DatabaseUrls } from './database-urls.ts';
 import { type Identity, openIdentity } from './identity.ts';
 import { openLimits } from './limits.ts';
@@ -19,7 +20,7 @@ import { startProjectors } from './roles/projector.ts';
 import { addQueries } from './roles/query.ts';
 import { startRelays } from './roles/relay.ts';
 import { startSagas } from './roles/saga.ts';
-import { awaitMigrated, contextsOf, warnOfRights } from './schema.ts';
+import { awaitMigrated, contextsOf } from './schema.ts';
 import { atPorts } from './settings/listen-errors.ts';
 import { type RuntimeValues, settings } from './settings/settings.ts';
 import { webhookSecrets } from './settings/webhook-secrets.ts';
@@ -82,7 +83,7 @@ export async function start(values: RuntimeValues, lifecycle = createLifecycle()
     const name = `caudal-${values.CAUDAL_ROLES.join('-')}`.slice(0, 60);
     const app = await openApp({ values, urls, identity, lifecycle, holder, name });
     await assertKeysKnown(values, app.locals);
-    if (values.DATABASE_URL) await warnOfRights(app);
+    if (values.DATABASE_URL) await checkRights(values, app.locals);
 
     if (app.has('command')) addCommands(app);
     if (app.has('query')) addQueries(app);

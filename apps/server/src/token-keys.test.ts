@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { openToken, sealToken, setTokenKeys } from '@caudal/kernel/sealed-token.ts';
 import { afterAll, afterEach, beforeEach, expect, test } from '@jest/globals';
 import { type Role, roles } from './settings/settings.ts';
+import { parseTokenKeyList } from './settings/token-key-list.ts';
 import { useTokenKeys } from './token-keys.ts';
 
 let directory: string;
@@ -14,7 +15,7 @@ beforeEach(() => {
 afterEach(() => rmSync(directory, { recursive: true }));
 afterAll(() => setTokenKeys(undefined));
 
-const valuesOf = (set: { DATABASE_URL?: string; CAUDAL_TOKEN_KEYS?: [{ id: string; key: Buffer }] } = {}) => ({
+const valuesOf = (set: { DATABASE_URL?: string; CAUDAL_TOKEN_KEYS?: ReturnType<typeof parseTokenKeyList> } = {}) => ({
   ...{ DATABASE_URL: undefined, CAUDAL_TOKEN_KEYS: undefined, CAUDAL_DATA_DIR: directory },
   ...{ CAUDAL_ROLES: [...roles] as Role[], ...set },
 });
@@ -49,6 +50,45 @@ test('keys of the setting count before all others', async () => {
     setTokenKeys([key]);
     expect(openToken('page', token)).toBe('x');
   }
+});
+
+/** The processes of a system in turn: each roll-out replaces one half of them after the other. */
+async function refusedIn(rollOuts: Parameters<typeof valuesOf>[0][]): Promise<number[]> {
+  const refused: number[] = [];
+  for (let next = 1; next < rollOuts.length; next++) {
+    const halves = [rollOuts[next - 1], rollOuts[next]];
+    for (const maker of halves)
+      for (const reader of halves) {
+        const token = await tokenOf(maker);
+        await useTokenKeys(valuesOf(reader));
+        if (openToken('page', token) === undefined) refused.push(next);
+      }
+  }
+  return refused;
+}
+
+test.each([
+  ['a database', 'postgres://a:b@c/d'],
+  ['an embedded system', undefined],
+])(
+  "from the key of %s to the setting's, and on to another role, no token is refused if it is done in steps",
+  async (_, DATABASE_URL) => {
+    const first = { DATABASE_URL, CAUDAL_TOKEN_KEYS: undefined };
+    const text = `2026:${randomBytes(32).toString('base64')}`;
+    const step = (list: string) => ({ DATABASE_URL, CAUDAL_TOKEN_KEYS: parseTokenKeyList(list) });
+    const last = { ...step(text), ...(DATABASE_URL && { DATABASE_URL: 'postgres://app:other@c/d' }) };
+    expect(await refusedIn([first, step(`derived,${text}`), step(`${text}, derived`), last])).toEqual([]);
+    // At once, each half refuses what the other one makes.
+    expect(await refusedIn([first, last])).toEqual([1, 1]);
+  },
+);
+
+test('a list names a fault and shows no key', () => {
+  const text = `a:${randomBytes(32).toString('base64')}`;
+  expect(parseTokenKeyList('derived')).toEqual(['derived']);
+  expect(() => parseTokenKeyList(`derived,${text},derived`)).toThrow('"derived" is given twice');
+  for (const wrong of [`derived,${text},${text}`, 'derived,', 'derived,Derived', ''])
+    expect(() => parseTokenKeyList(wrong)).toThrow(/^(?!.*a:.)/);
 });
 
 test('processes with the same credentials open the tokens of each other, however they reach the database', async () => {

@@ -6,6 +6,7 @@ import { createFileAtomic } from '@caudal/embedded-postgres/create-file-atomic.t
 import { parseTokenKeys, setTokenKeys, type TokenKeys } from '@caudal/kernel/sealed-token.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import type { RuntimeValues } from './settings/settings.ts';
+import { ownKey } from './settings/token-key-list.ts';
 
 const log = logger('tokens');
 
@@ -17,12 +18,14 @@ type Values = Pick<RuntimeValues, 'CAUDAL_TOKEN_KEYS' | 'DATABASE_URL' | 'CAUDAL
  */
 export async function useTokenKeys(values: Values): Promise<void> {
   const { CAUDAL_TOKEN_KEYS: keys, DATABASE_URL, CAUDAL_DATA_DIR, CAUDAL_ROLES: roles } = values;
-  if (keys || !DATABASE_URL) return setTokenKeys(keys ?? (await keptKeys(CAUDAL_DATA_DIR)));
-  if (roles.includes('command') || roles.includes('query'))
+  const listed = keys ?? [ownKey];
+  if (DATABASE_URL && !keys && (roles.includes('command') || roles.includes('query')))
     log.warn(
       `CAUDAL_TOKEN_KEYS is not set: page tokens and consistency tokens are sealed with a key that is derived from ${sourceOf(DATABASE_URL)}. Set it alike in all processes to ID:KEY, where "openssl rand -base64 32" prints a KEY.`,
     );
-  setTokenKeys([derivedKey(DATABASE_URL)]);
+  const own = async () => (DATABASE_URL ? [derivedKey(DATABASE_URL)] : await keptKeys(CAUDAL_DATA_DIR));
+  const all = await Promise.all(listed.map(async (key) => (key === ownKey ? await own() : [key])));
+  setTokenKeys(all.flat() as TokenKeys);
 }
 
 const sourceOf = (url: string) =>

@@ -40,7 +40,8 @@ CREATE FUNCTION take_turn() RETURNS void LANGUAGE sql AS $$
   SELECT pg_advisory_xact_lock(1635083369, 'records'::regclass::oid::int)
 $$;
 
--- Makes the partition of the month (UTC) of this moment. In the turn.
+-- Makes the partition of the month (UTC) of this moment. In the turn. A partition that is made apart and attached waits for no reader of
+-- the table, such as a dump of many hours: "PARTITION OF" would.
 CREATE FUNCTION make_month(moment timestamptz) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   first_day timestamp := date_trunc('month', moment AT TIME ZONE 'UTC');
@@ -49,9 +50,22 @@ BEGIN
   IF EXISTS (SELECT FROM pg_class c WHERE c.relname = name AND c.relnamespace = current_schema()::regnamespace) THEN
     RETURN;
   END IF;
-  EXECUTE format('CREATE TABLE %I PARTITION OF records FOR VALUES FROM (%L) TO (%L) WITH (autovacuum_freeze_min_age = 0)',
+  EXECUTE format('CREATE TABLE %I (LIKE records INCLUDING ALL) WITH (autovacuum_freeze_min_age = 0)', name);
+  EXECUTE format('ALTER TABLE records ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
     name, first_day || '+00', first_day + interval '1 month' || '+00');
 END $$;
+
+-- Makes the partitions of this month and the next two, so that no record has to wait for one. What is in use is made in a later call.
+CREATE FUNCTION make_months() RETURNS void LANGUAGE plpgsql
+SET lock_timeout = '100ms'
+AS $$
+BEGIN
+  PERFORM take_turn();
+  PERFORM make_month((date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC') + n * interval '1 month') AT TIME ZONE 'UTC')
+    FROM generate_series(0, 2) n;
+EXCEPTION WHEN lock_not_available THEN
+END $$;
+SELECT make_months();
 
 -- Where the chain ends.
 CREATE FUNCTION chain_end(OUT "position" bigint, OUT recorded_at timestamptz, OUT hash bytea) LANGUAGE plpgsql STABLE AS $$
@@ -157,21 +171,39 @@ DO $$
 DECLARE
   part regprocedure;
 BEGIN
-  FOREACH part IN ARRAY ARRAY['add(text[], boolean)', 'drop_expired()']::regprocedure[] LOOP
+  FOREACH part IN ARRAY ARRAY['add(text[], boolean)', 'make_months()', 'drop_expired()']::regprocedure[] LOOP
     EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER SET search_path = %I, pg_temp', part, current_schema());
     EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', part);
   END LOOP;
 END $$;
 
--- The roles that were granted what an application needs, and the grants: as in a log's schema.
+-- The roles that were granted what an application needs: those that may add records. Whoever may only read them is none.
 CREATE FUNCTION applications() RETURNS SETOF name LANGUAGE sql STABLE AS $$
-  SELECT DISTINCT pg_get_userbyid(a.grantee) FROM pg_class c CROSS JOIN LATERAL aclexplode(c.relacl) a
-  WHERE c.oid = 'records'::regclass AND a.privilege_type = 'SELECT' AND a.grantee NOT IN (0, c.relowner)
+  SELECT DISTINCT pg_get_userbyid(a.grantee) FROM pg_proc p CROSS JOIN LATERAL aclexplode(p.proacl) a
+  WHERE p.oid = 'add(text[], boolean)'::regprocedure AND a.grantee NOT IN (0, p.proowner)
 $$;
 
+-- What a role may do with the audit log that an application may not, in words; null if there is nothing. What it is beyond that, the
+-- function of a log's schema says.
+CREATE FUNCTION excess_of(app name) RETURNS text LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  IF has_schema_privilege(app, current_schema(), 'CREATE') THEN
+    RETURN format('it may make tables and functions in the schema %s', current_schema());
+  END IF;
+  RETURN (
+    SELECT format('it may do more with %s.%s than read it', current_schema(), c.relname) FROM pg_class c
+    WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p', 'v') AND (
+      pg_has_role(app, c.relowner, 'MEMBER')
+      OR has_table_privilege(app, c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER')
+      OR has_any_column_privilege(app, c.oid, 'INSERT, UPDATE, REFERENCES'))
+    ORDER BY c.relname LIMIT 1);
+END $$;
+
+-- As in a log's schema.
 CREATE FUNCTION grant_application(app name) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-  item record;
+  item   record;
+  excess text;
 BEGIN
   PERFORM pg_advisory_xact_lock(hashtextextended('caudal.grants.' || current_schema(), 0));
   IF NOT has_schema_privilege(app, current_schema(), 'USAGE') THEN
@@ -187,11 +219,15 @@ BEGIN
   LOOP
     EXECUTE format('GRANT %s %s TO %I', item.rights, item.what, app);
   END LOOP;
-  IF has_table_privilege(app, 'records', 'INSERT, UPDATE, DELETE, TRUNCATE, TRIGGER, REFERENCES')
-    OR has_schema_privilege(app, current_schema(), 'CREATE')
-  THEN
-    RAISE EXCEPTION 'The role % may do more with the audit log than an application may', app
+  excess := excess_of(app);
+  IF excess IS NOT NULL THEN
+    RAISE EXCEPTION 'The role % may do more with the audit log than an application may: %', app, excess
       USING ERRCODE = 'invalid_grant_operation',
         HINT = 'Revoke what it was granted, and its memberships in roles that may do that, or choose another role.';
   END IF;
+END $$;
+
+-- It is asked from other schemas.
+DO $$ BEGIN
+  EXECUTE format('ALTER FUNCTION excess_of(name) SET search_path = %I, pg_temp', current_schema());
 END $$;

@@ -1,9 +1,10 @@
 /** The chain on the real PostgreSQL: what adds to it, and what verifying finds. */
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { Client } from 'pg';
 import { bodyOf } from './body.ts';
 import { addRecords, type ChainEnd, hashOf, readEnd } from './chain.ts';
-import { dropExpired, setRetention } from './maintenance.ts';
+import { dropExpired, makeMonths, setRetention } from './maintenance.ts';
 import { findRecords, recordOf, selectFrom } from './read.ts';
 import { entry, freshAuditLog } from './testing/audit-log.ts';
 import { verifyChain } from './verify.ts';
@@ -180,6 +181,49 @@ describeWith(['postgres'], 'the chain of the audit log', () => {
         values: [third!.hash],
       });
       expect((await verify()).broken).toEqual({ position: 3, problem: expect.stringContaining('no record says') });
+    });
+  });
+
+  describe('the table of a month', () => {
+    const months = async () => {
+      const rows = await log.database.query<{ name: string }>({
+        text: "SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = 'records'::regclass ORDER BY 1",
+      });
+      return rows.map(({ name }) => name);
+    };
+    const nameOf = (ahead: number) => {
+      const now = new Date();
+      const first = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + ahead)).toISOString();
+      return `records_${first.slice(0, 4)}_${first.slice(5, 7)}`;
+    };
+
+    test('is there two months ahead', async () => {
+      const all = [0, 1, 2].map(nameOf);
+      expect(await months()).toEqual(all);
+      await change(`DROP TABLE ${all[2]}`);
+      await log.database.transaction(makeMonths);
+      await log.database.transaction(makeMonths);
+      expect(await months()).toEqual(all);
+    });
+
+    test('is made beside a dump, and so is the first record of a month that lacks it', async () => {
+      await add(3);
+      for (const ahead of [1, 2]) await change(`DROP TABLE ${nameOf(ahead)}`);
+      const dump = new Client({ connectionString: log.url });
+      await dump.connect();
+      try {
+        await dump.query('BEGIN; LOCK TABLE caudal_audit.records IN ACCESS SHARE MODE');
+        await log.database.transaction(makeMonths);
+        expect(await months()).toHaveLength(3);
+        await dump.query('COMMIT');
+        // As if no process had run for months.
+        for (const ahead of [0, 1, 2]) await change(`DROP TABLE ${nameOf(ahead)}`);
+        await dump.query('BEGIN; LOCK TABLE caudal_audit.records IN ACCESS SHARE MODE');
+        await add(1);
+      } finally {
+        await dump.end();
+      }
+      expect(await months()).toEqual([nameOf(0)]);
     });
   });
 

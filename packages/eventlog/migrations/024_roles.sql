@@ -4,7 +4,7 @@
 -- only be read, too: a migration that adds one whose rows are there to be changed names it here anew.
 CREATE FUNCTION rights_of(table_name text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
   SELECT CASE
-    WHEN table_name IN ('checkpoints', 'commands', 'followers', 'handler_cursors', 'jobs', 'members', 'parked_streams', 'person_keys', 'snapshots',
+    WHEN table_name IN ('checkpoints', 'commands', 'followers', 'handler_cursors', 'jobs', 'members', 'parked_streams', 'snapshots',
       'stream_owners', 'timers', 'generations')
       -- Views: no other table has a point in its name.
       OR position('.' IN table_name) > 0

@@ -1,5 +1,5 @@
 /** The jobs role: runs its contexts' jobs and the maintenance of their logs, and reads their gauges. */
-import { dropExpired } from '@caudal/audit/maintenance.ts';
+import { dropExpired, makeMonths } from '@caudal/audit/maintenance.ts';
 import type { Settings } from '@caudal/config/config.ts';
 import type { ContextJob, JobTools } from '@caudal/context/context.ts';
 import { domainsOf } from '@caudal/contract/entity.ts';
@@ -49,7 +49,9 @@ export function jobsOf(app: App, local: LocalContext): ContextJob[] {
     async run({ database }, { signal }) {
       await maintainLog({ database, plain, domain: context.name, signal });
       // One audit log for all contexts of the database: any of them will do, and it does no harm twice.
-      if (local === app.locals[0]) await database.transaction(dropExpired);
+      if (local !== app.locals[0]) return;
+      await database.transaction(makeMonths);
+      await database.transaction(dropExpired);
     },
   };
   const cursorEnds: ContextJob = {

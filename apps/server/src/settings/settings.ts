@@ -2,7 +2,6 @@
 import type { Settings, Values } from '@caudal/config/config.ts';
 import { type Setting, setting } from '@caudal/config/setting.ts';
 import { parsePersonalDataKeys } from '@caudal/eventlog/personal/cipher.ts';
-import { parseTokenKeys } from '@caudal/kernel/sealed-token.ts';
 import { languages as searchLanguages } from '@caudal/projections/search/stems.ts';
 import { contexts } from '../contexts.ts';
 import { archivePlaceExpects, parseArchivePlace } from './archive-place.ts';
@@ -11,6 +10,7 @@ import { parseOrigins } from './origins.ts';
 import { parseProxies } from './proxies.ts';
 import { parseRateLimit, rateLimitExpects } from './rate-limits.ts';
 import { tlsSettings } from './tls-settings.ts';
+import { parseTokenKeyList } from './token-key-list.ts';
 import { parseActiveShards, parseWriteConcern } from './write-concerns.ts';
 
 /** The roles of a process: what it does for its contexts. */
@@ -431,12 +431,12 @@ export const runtimeSettings = {
   CAUDAL_TOKEN_KEYS: setting.parsed(
     {
       description:
-        'Keys that seal page tokens and consistency tokens: the first one seals, all of them open. Set it alike in all processes. Without it an embedded system makes one at its first start, and others derive one from the credentials in DATABASE_URL.',
+        'Keys that seal page tokens and consistency tokens: the first one seals, all of them open. Set it alike in all processes. Without it an embedded system makes one at its first start, and others derive one from the credentials in DATABASE_URL. The word derived in the list stands for that one.',
       expects: 'ID:KEY,... where "openssl rand -base64 32" prints a KEY',
       secrecy: 'secret',
       optional: true,
     },
-    parseTokenKeys,
+    parseTokenKeyList,
   ),
   CAUDAL_ALLOW_UNSEALED_PERSONAL_DATA: setting.boolean({
     description: 'Whether a process without CAUDAL_PERSONAL_DATA_KEYS may start, and writes personal data as it is.',

@@ -29,8 +29,8 @@ export interface PersonKeys {
   readonly canMake: boolean;
   /** Drops a person's key from memory. */
   forget(person: string): void;
-  /** Destroys a person's key, as the event of the erasure does: for one that a restored backup has brought back. UNAVAILABLE. */
-  destroy(person: string): Promise<void>;
+  /** Destroys the key of a stream's person, as the event of the erasure in it does: for one that a backup has brought back. UNAVAILABLE. */
+  destroy(person: string, stream: string): Promise<void>;
   /** How many are in memory. */
   readonly size: number;
   /** Drops all keys. */
@@ -69,12 +69,7 @@ interface Row {
 const columns = 'person, wrapped, wrapped_by';
 const findText = `SELECT ${columns} FROM person_keys WHERE person = ANY($1::text[])`;
 // A row that another process has made at the same moment may be in neither half: it is read again.
-const makeText = `WITH made AS (
-    INSERT INTO person_keys (person, wrapped, wrapped_by)
-    SELECT n.person, n.wrapped, $3 FROM unnest($1::text[], $2::bytea[]) AS n(person, wrapped)
-    ON CONFLICT (person) DO NOTHING
-    RETURNING ${columns})
-  SELECT * FROM made UNION ALL SELECT ${columns} FROM person_keys WHERE person = ANY($1::text[])`;
+const makeText = `SELECT ${columns} FROM make_person_keys($1::text[], $2::bytea[], $3)`;
 
 export function openPersonKeys(options: PersonKeysOptions): PersonKeys {
   const { database, keepMs = 60_000, most = 10_000, elapsed = () => performance.now() } = options;
@@ -196,8 +191,8 @@ export function openPersonKeys(options: PersonKeysOptions): PersonKeys {
     },
     canMake: wrapping !== undefined,
     forget: (person) => void kept.delete(person),
-    async destroy(person) {
-      await database.query({ name: 'person-keys-destroy', text: 'SELECT destroy_person_key($1)', values: [person] });
+    async destroy(person, stream) {
+      await database.query({ name: 'person-keys-destroy', text: 'SELECT destroy_person_key($1)', values: [stream] });
       keep(person, { kind: 'erased' });
     },
     get size() {

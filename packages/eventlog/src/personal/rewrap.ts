@@ -26,10 +26,7 @@ const half = (range: string) => `(SELECT person, wrapped, wrapped_by FROM person
     WHERE wrapped IS NOT NULL AND ${range} AND (wrapped_by, person) > ($2, $3) ORDER BY wrapped_by, person LIMIT $4)`;
 const nextText = `SELECT * FROM (${half('wrapped_by < $1')} UNION ALL ${half('wrapped_by > $1')}) n
   ORDER BY wrapped_by, person LIMIT $4`;
-// A key that was destroyed meanwhile stays so.
-const replaceText = `UPDATE person_keys k SET wrapped = n.wrapped, wrapped_by = $4
-  FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS n(person, before, wrapped)
-  WHERE k.person = n.person AND k.wrapped = n.before`;
+const replaceText = 'SELECT rewrap_person_keys($1::text[], $2::bytea[], $3::bytea[], $4)';
 
 /**
  * Wraps all keys with the current wrapping key that another one has wrapped, a batch a transaction. It may end after any of

@@ -204,10 +204,11 @@ function openingOf({ keys, openFormer }: Omit<SealingOptions, 'writePlain'>) {
     if (places.length === 0) return events;
     let found = await keysFor(places);
     // Such a key was destroyed with the event, and has come back from a backup.
-    const restored = events.flatMap(({ stream, type }) => (type.endsWith(erasure) ? [idOfStream(stream)] : []));
-    for (const person of new Set(restored)) {
+    const restored = events.flatMap(({ stream, type }) => (type.endsWith(erasure) ? [stream] : []));
+    for (const stream of new Set(restored)) {
+      const person = idOfStream(stream);
       if (!found.has(person) || found.get(person)!.kind === 'erased') continue;
-      await keys.destroy(person);
+      await keys.destroy(person, stream);
       found = new Map([...found, [person, { kind: 'erased' }]]);
     }
     return events.map((event) => openEvent(event, open(found)));
