@@ -14,14 +14,14 @@ import { customerIds } from '@caudal/testing/customer-ids.ts';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { rulesOf } from './rules.ts';
-import { validator } from './validation.ts';
+import { type Sender, validator } from './validation.ts';
 
 const { registry } = contract();
 const type = (name: string) => registry.getMessage(`caudal.${name}`)!;
 
-function violationsOf(name: string, message: unknown) {
+function violationsOf(name: string, message: unknown, sender?: Sender) {
   try {
-    validator(type(name))(message);
+    validator(type(name), sender)(message);
     return [];
   } catch (error) {
     expect((error as CaudalError).code).toBe('INVALID_ARGUMENT');
@@ -35,6 +35,28 @@ describe('validation', () => {
 
   test('a good request passes', () => {
     expect(violationsOf('inventory.v1.ReserveStockRequest', reserve({}))).toEqual([]);
+  });
+
+  test('a service passes on what earlier versions have taken: card numbers, characters, currencies; form and length hold', () => {
+    const payment = (cardToken: string, currency = 'GBP') =>
+      CreatePaymentRequest.fromPartial({
+        ...{ paymentId: 'p', orderId: 'o', customerId: 'c', amount: { minorUnits: 1n, currency } },
+        method: { $case: 'cardToken', value: cardToken },
+      });
+    const fieldsOf = (message: unknown, sender: Sender) =>
+      violationsOf('payments.v1.CreatePaymentRequest', message, sender).map(({ field }) => field);
+    for (const text of ['4111 1111 1111 1111', 'a\u0007', 'a\u202e', 'a\nb']) {
+      expect([text, fieldsOf(payment(text), 'caller')]).toEqual([text, ['card_token']]);
+      expect([text, fieldsOf(payment(text), 'service')]).toEqual([text, []]);
+      const attributes = reserve({ attributes: { [text]: text } });
+      expect(violationsOf('inventory.v1.ReserveStockRequest', attributes, 'caller')).not.toEqual([]);
+      expect(violationsOf('inventory.v1.ReserveStockRequest', attributes, 'service')).toEqual([]);
+    }
+    expect(fieldsOf(payment('t', 'AAA'), 'caller')).toEqual(['amount.currency']);
+    expect(fieldsOf(payment('t', 'AAA'), 'service')).toEqual([]);
+    const bad = { ...payment('x'.repeat(201)), paymentId: 'a b', customerId: 'service:x' };
+    expect(fieldsOf(bad, 'service')).toEqual(['payment_id', 'customer_id', 'card_token']);
+    for (const text of ['a\0', 'a\ud800']) expect(fieldsOf(payment(text), 'service')).toEqual(['card_token']);
   });
 
   test('all violations are reported together, with paths of the contract and what to do', () => {
