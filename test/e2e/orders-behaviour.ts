@@ -18,6 +18,9 @@ import {
   unique,
 } from './world.ts';
 
+/** A card number, and a control character. */
+const taken = 'wrong card 4111 1111 1111 1111\u0007';
+
 export function describeOrders(system: () => System): void {
   const it = systemTest(system);
   const api = () => system().api;
@@ -135,6 +138,32 @@ export function describeOrders(system: () => System): void {
       const { token } = await api().call('CancelOrder', { orderId, reason: 'changed my mind' });
       const { status } = (await api().call('GetOrder', { orderId }, { after: token })).body;
       expect(status).toMatch(/CANCELL(ING|ED)$/);
+      await orderAt(api(), orderId, 'CANCELLED', ({ payment, shipment }) => {
+        return payment.status === 'refunded' && shipment.status === 'cancelled';
+      });
+      await until(
+        'the money has returned',
+        () => balanceOf(api(), customerId),
+        (balance) => balance === 10_000,
+      );
+      await until(
+        'the pieces have returned',
+        () => stockOf(api(), productId),
+        ({ onHand, reserved, available }) => onHand === '5' && reserved === '0' && available === '5',
+      );
+    });
+
+    it('cancelled with a text that only an earlier version takes: money and pieces return all the same', async () => {
+      const productId = await newProduct(api(), { price: 3_000, quantity: 5 });
+      const customerId = await newCustomer(api(), 10_000);
+      // A service may say what versions before have taken, so this makes the events that they have left.
+      const earlier = api().as(await system().token({ subject: 'service:earlier' }));
+      const order = { ...orderOf({ customerId, productId, quantity: 2 }), attributes: { note: taken }, country: taken };
+      expect((await api().send('PlaceOrder', order)).body.reason).toBe('INVALID_REQUEST');
+      const { orderId } = (await earlier.call('PlaceOrder', order)).body;
+      await orderConfirmed(api(), orderId);
+      expect((await api().send('CancelOrder', { orderId, reason: taken })).body.reason).toBe('INVALID_REQUEST');
+      await earlier.call('CancelOrder', { orderId, reason: taken });
       await orderAt(api(), orderId, 'CANCELLED', ({ payment, shipment }) => {
         return payment.status === 'refunded' && shipment.status === 'cancelled';
       });

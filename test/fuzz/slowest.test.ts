@@ -43,7 +43,7 @@ const all = endpoints(servicesOfContract());
 function work(endpoint: Endpoint, read: () => unknown): void {
   try {
     const request = read();
-    endpoint.validate(request);
+    endpoint.validate.caller(request);
     endpoint.readMask?.(request);
     endpoint.commandId?.(request, 'fuzz');
   } catch (error) {

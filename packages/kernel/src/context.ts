@@ -13,8 +13,13 @@ export interface Caller {
 }
 
 /** Whether the caller is one of Caudal's own services, or may do everything. */
-export function isService({ subject, permissions, kind = 'service' }: Caller): boolean {
-  return (kind === 'service' && subject.startsWith('service:')) || permissions.has('*');
+export function isService(caller: Caller): boolean {
+  return isNamedService(caller) || caller.permissions.has('*');
+}
+
+/** Whether the caller is one of Caudal's own services. */
+export function isNamedService({ subject, kind = 'service' }: Caller): boolean {
+  return kind === 'service' && subject.startsWith('service:');
 }
 
 /** The origin of a command, which its events carry. */

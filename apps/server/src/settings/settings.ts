@@ -1,14 +1,13 @@
 /** The settings of a Caudal process. Each context adds its own (context.ts). */
 import type { Settings, Values } from '@caudal/config/config.ts';
-import { type Setting, setting } from '@caudal/config/setting.ts';
+import { setting } from '@caudal/config/setting.ts';
 import { parsePersonalDataKeys } from '@caudal/eventlog/personal/cipher.ts';
 import { languages as searchLanguages } from '@caudal/projections/search/stems.ts';
 import { contexts } from '../contexts.ts';
 import { archivePlaceExpects, parseArchivePlace } from './archive-place.ts';
-import { parseIssuer, parseKeySet, parseServiceKeySet, parseSigningKey } from './keys.ts';
+import { identitySettings } from './identity-settings.ts';
+import { limitSettings } from './limit-settings.ts';
 import { parseOrigins } from './origins.ts';
-import { parseProxies } from './proxies.ts';
-import { parseRateLimit, rateLimitExpects } from './rate-limits.ts';
 import { tlsSettings } from './tls-settings.ts';
 import { parseTokenKeyList } from './token-key-list.ts';
 import { parseActiveShards, parseWriteConcern } from './write-concerns.ts';
@@ -21,23 +20,6 @@ export type Role = (typeof roles)[number];
 export const formerRoles: Record<string, Role> = { process: 'saga' };
 
 const contextNames = contexts.map(({ name }) => name);
-
-/** The settings of rates, one for each class. */
-function rateLimits<Class extends string>(classes: Record<Class, { calls: string; of: string }>) {
-  const made = (Object.entries(classes) as [Class, { calls: string; of: string }][]).map(([name, { calls, of }]) => [
-    `CAUDAL_RATE_LIMIT_${name}`,
-    setting.parsed(
-      {
-        description: `How many calls ${of} a caller may make; ten times as many if its token is good for all owners.`,
-        expects: rateLimitExpects,
-        secrecy: 'public',
-        default: calls,
-      },
-      parseRateLimit,
-    ),
-  ]);
-  return Object.fromEntries(made) as Record<`CAUDAL_RATE_LIMIT_${Class}`, Setting<ReturnType<typeof parseRateLimit>>>;
-}
 
 /** Settings that belong to no context. */
 export const runtimeSettings = {
@@ -229,42 +211,7 @@ export const runtimeSettings = {
       'The address of the queries of contexts that do not run in this process; {context} becomes their name.',
     default: '127.0.0.1:9090',
   }),
-  CAUDAL_MAX_CONCURRENT_CALLS: setting.int({
-    description: 'Calls in flight at the same time; more are refused with RESOURCE_EXHAUSTED.',
-    default: '1000',
-    min: 1,
-  }),
-  CAUDAL_REQUEST_MEMORY: setting.bytes({
-    description:
-      'What requests in flight may hold, unfinished ones included, and as much for answers. A caller gets a quarter of it. While they are converted they take about three times as much.',
-    default: '32MiB',
-    min: 16 * 2 ** 20,
-    max: 16 * 2 ** 30,
-  }),
-  CAUDAL_REQUEST_BODY_TIMEOUT: setting.duration({
-    description:
-      "How long a request's body or message may take to arrive; a second longer for each 16 KiB that have arrived, up to a minute.",
-    default: '10s',
-    min: 1_000,
-    max: 60_000,
-  }),
-  ...rateLimits({
-    LIGHT: { calls: '10000/10s', of: 'that the contract calls light' },
-    READ: { calls: '5000/10s', of: 'without side effects' },
-    WRITE: { calls: '5000/10s', of: 'with side effects' },
-    HEAVY: { calls: '1000/10s', of: 'that the contract calls heavy, such as searches' },
-    WEBHOOK: { calls: '10000/10s', of: 'that are webhooks' },
-  }),
-  CAUDAL_TRUSTED_PROXIES: setting.parsed(
-    {
-      description:
-        'The proxies whose X-Forwarded-For is believed, which tells callers without a token apart. Without it the address of the connection counts.',
-      expects: 'IP addresses and networks with commas between them, such as 10.0.0.0/8,fd00::/8',
-      secrecy: 'public',
-      optional: true,
-    },
-    parseProxies,
-  ),
+  ...limitSettings,
   CAUDAL_PREFETCH: setting.int({
     description:
       'Messages that a handler holds in a process, twice as many if it has all of its parts; it handles up to half of them at once.',
@@ -285,73 +232,7 @@ export const runtimeSettings = {
     min: 0,
   }),
 
-  CAUDAL_AUTH: setting.oneOf(['jwt', 'off'], {
-    description:
-      'Whether callers need a token. "off" makes every caller an administrator: for development only, and only with the embedded PostgreSQL on loopback, unless CAUDAL_ALLOW_NO_AUTH is true.',
-    default: 'jwt',
-  }),
-  CAUDAL_ALLOW_NO_AUTH: setting.boolean({
-    description: 'Whether CAUDAL_AUTH=off may start on a real database, or listen beyond loopback.',
-    default: 'false',
-  }),
-  CAUDAL_JWKS: setting.parsed(
-    {
-      description: "The public keys that check users' tokens. An embedded system makes a key at its first start.",
-      expects:
-        'a JSON Web Key Set of public keys, or the URL of one, which is read again while it is used (https:// or file://): "caudal keys" prints one',
-      // Not public: a private key that is set here by mistake must not be shown.
-      secrecy: 'url',
-      optional: true,
-    },
-    parseKeySet,
-  ),
-  CAUDAL_OIDC_ISSUER: setting.parsed(
-    {
-      description:
-        "The issuer of users' tokens, whose keys are found by OpenID Connect discovery, instead of CAUDAL_JWKS and CAUDAL_ISSUER.",
-      expects: 'the URL of an issuer, exactly as its tokens name it: https://issuer.example',
-      secrecy: 'public',
-      optional: true,
-    },
-    parseIssuer,
-  ),
-  CAUDAL_ISSUER: setting.string({ description: "The `iss` that users' tokens must have.", default: 'caudal' }),
-  CAUDAL_AUDIENCE: setting.string({ description: "The `aud` that users' tokens must have.", default: 'caudal' }),
-  CAUDAL_TOKEN_MAX_LIFETIME: setting.duration({
-    description: "The longest time that a user's token may be valid: from its `iat`, and from now, to its `exp`.",
-    default: '24h',
-    min: 60_000,
-    max: 90 * 24 * 3_600_000,
-  }),
-  CAUDAL_JWKS_MAX_STALE: setting.duration({
-    description:
-      'How long the last keys are used while their URL or file cannot be read. A key that is withdrawn meanwhile counts so long.',
-    default: '1h',
-    min: 60_000,
-    max: 24 * 3_600_000,
-  }),
-  CAUDAL_ALLOW_HTTP_JWKS: setting.boolean({
-    description:
-      'Whether key sets and issuers may be at http://, where others on the way can replace keys. Without it only on loopback, for an embedded system that listens on loopback.',
-    default: 'false',
-  }),
-  CAUDAL_USER_KEY: setting.parsed(
-    {
-      description:
-        "The key with which `caudal token` and `caudal import` sign users' tokens; CAUDAL_SERVICE_KEY if not set. No process of the system needs it.",
-      expects: 'a private JSON Web Key: "caudal keys" prints one',
-      secrecy: 'secret',
-      optional: true,
-    },
-    parseSigningKey,
-  ),
-  CAUDAL_CUSTOMER_CLAIM: setting.string({
-    description:
-      'The claim of a token that is the id of its customer. Services are named by `sub` in any case. With `email`, tokens need `email_verified: true`.',
-    default: 'sub',
-    pattern: /^[\x21-\x7e]{1,255}$/,
-    expects: 'the name of a claim, such as sub, email or https://shop.example/customer_id',
-  }),
+  ...identitySettings,
   CAUDAL_CORS_ORIGINS: setting.parsed(
     {
       description: 'The origins of web pages that may call over REST; none if not set.',
@@ -366,57 +247,6 @@ export const runtimeSettings = {
     default: '10m',
     min: 0,
     max: 24 * 3_600_000,
-  }),
-  CAUDAL_SERVICE_KEY: setting.parsed(
-    {
-      description: 'The key that signs the calls of this process to other services.',
-      expects: 'a private JSON Web Key: "caudal keys" prints one',
-      secrecy: 'secret',
-      optional: true,
-    },
-    parseSigningKey,
-  ),
-  CAUDAL_SERVICE_JWKS: setting.parsed(
-    {
-      description:
-        "The public keys that check services' tokens, each with the contexts whose calls it signs. Without it they are checked with the public half of CAUDAL_SERVICE_KEY, which then may sign for any service.",
-      expects:
-        'a JSON Web Key Set in which each key has "kid" and "caudal_contexts", or the URL of one (https:// or file://): "caudal keys --workload" prints one',
-      secrecy: 'url',
-      optional: true,
-    },
-    parseServiceKeySet,
-  ),
-  CAUDAL_SERVICE_ISSUER: setting.string({
-    description: "The `iss` of services' tokens; CAUDAL_ISSUER if not set.",
-    optional: true,
-  }),
-  CAUDAL_SERVICE_AUDIENCE: setting.string({
-    description: "The `aud` of services' tokens; CAUDAL_AUDIENCE if not set.",
-    optional: true,
-  }),
-  CAUDAL_SERVICE_TOKEN_MAX_LIFETIME: setting.duration({
-    description: "The longest time that a service's token may be valid. Processes sign theirs for 5 minutes.",
-    default: '1h',
-    min: 600_000,
-    max: 24 * 3_600_000,
-  }),
-  CAUDAL_CREDENTIALS: setting.oneOf(['auto', 'required', 'off'], {
-    description:
-      'Whether this process takes API keys and refuses what was revoked, by what the commands of the context credentials say. If it has never reached these, "required" keeps it unready, and "auto" goes on as if nothing were revoked. The chart sets "required".',
-    default: 'auto',
-  }),
-  CAUDAL_CREDENTIALS_MAX_STALE: setting.duration({
-    description:
-      "How long what is known of revocations and API keys is used while the context credentials can't be reached. Then users' tokens and API keys are refused with UNAVAILABLE.",
-    default: '24h',
-    min: 60_000,
-    max: 7 * 24 * 3_600_000,
-  }),
-  CAUDAL_TOKEN: setting.secret({
-    description:
-      'The token of `caudal import`, unless --token is given. Without both, `caudal import` signs a token itself, for a system on this machine only. Nothing else reads this setting.',
-    optional: true,
   }),
   CAUDAL_PERSONAL_DATA_KEYS: setting.parsed(
     {

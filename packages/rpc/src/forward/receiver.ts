@@ -90,10 +90,14 @@ export function openReceiver(options: ReceiverOptions): Receiver {
     return { ...empty, id, response: answer, consistencyToken: consistency, age, ownedMillis };
   }
 
-  function check(caller: Caller): void {
+  function checkRoom(): void {
     if (ending?.aborted) throw unavailable('server');
     if (streams.size >= maxStreams)
       throw new CaudalError('RESOURCE_EXHAUSTED', 'SERVER_BUSY', 'Too many processes forward calls to this one.');
+  }
+
+  function check(caller: Caller): void {
+    checkRoom();
     if (caller.permissions.has('*')) return;
     if (!isService(caller) || !caller.permissions.has(forwardPermission))
       throw new CaudalError('PERMISSION_DENIED', 'INTERNAL_METHOD', "Only Caudal's own services may forward calls.");
@@ -103,6 +107,7 @@ export function openReceiver(options: ReceiverOptions): Receiver {
     async admit(authenticated, address) {
       let caller: Caller | undefined;
       try {
+        checkRoom();
         caller = await authenticated();
         check(caller);
       } catch (error) {

@@ -2,7 +2,7 @@
  * Admits gRPC calls before their messages are read. A call that is refused gets its answer at once, so that the server never
  * holds its message.
  */
-import type { Caller } from '@caudal/kernel/context.ts';
+import { type Caller, isService } from '@caudal/kernel/context.ts';
 import {
   Metadata,
   ServerInterceptingCall,
@@ -92,7 +92,7 @@ function admitCall(
     if (over) return;
     known = caller;
     try {
-      checkClientCertificate(clientName, call, caller, endpoint.contract.access.authentication === 'SERVICE');
+      if (isService(caller)) checkClientCertificate(clientName, call);
       admitted = admission.admit(endpoint, caller, address);
       const { place } = admitted;
       metadata[noted] = admitted;
@@ -124,6 +124,7 @@ function admitCall(
       address = admission.address(call.getConnectionInfo().remoteAddress, header);
       const refusal = admission.full();
       if (refusal) throw refusal;
+      if (endpoint.contract.access.authentication === 'SERVICE') checkClientCertificate(clientName, call);
       const caller = admission.known(address, callerOf(endpoint, header, authenticate));
       if (!(caller instanceof Promise)) return take(metadata, caller, admit);
       caller.then(
@@ -158,7 +159,11 @@ function admitCall(
   });
 }
 
-/** Admits a stream of forwarded calls before any of its messages is read. */
+/**
+ * Admits a stream of forwarded calls before any of its messages is read. It needs no free place: its calls have theirs in the process
+ * that forwards them, and must reach the owner of a stream above all while that is busy. So what anybody could flood is bounded
+ * here: the checks of tokens.
+ */
 function admitForwarding(
   { admission, authenticate, clientName }: AdmissionOptions,
   receiver: Receiver,
@@ -167,12 +172,12 @@ function admitForwarding(
   const look = async (metadata: Metadata, admit: (metadata: Metadata) => void) => {
     try {
       const header = readerOf(metadata);
+      const address = admission.address(call.getConnectionInfo().remoteAddress, header);
       const authenticated = async () => {
-        const caller = await authenticate(header(headerNames.authorization));
-        checkClientCertificate(clientName, call, caller, true);
-        return caller;
+        checkClientCertificate(clientName, call);
+        return admission.checked(address, () => authenticate(header(headerNames.authorization)));
       };
-      await receiver.admit(authenticated, admission.address(call.getConnectionInfo().remoteAddress, header));
+      await receiver.admit(authenticated, address);
     } catch (error) {
       refuseStream(call, toStatus(toClientError(error), new Metadata()));
       return;

@@ -46,6 +46,9 @@ function withoutCharacters(forbidden: RegExp, where: string): Rule {
 const inLine = withoutCharacters(notInLine, ': it is a text of one line');
 const inLines = withoutCharacters(notInLines, '');
 
+/** Of U+0000 and halves of characters PostgreSQL stores none, so no version has taken them. */
+const storable = withoutCharacters(/\0/, '');
+
 /** What to change about a text of this form. */
 export const textRules: Record<TextForm, Rule> = {
   line: inLine,
@@ -54,6 +57,14 @@ export const textRules: Record<TextForm, Rule> = {
     inLine(text as never) ?? (isCurrency(text) ? undefined : 'must be the code of a currency in use, of ISO 4217'),
   email: (text: string) => (text === '' ? undefined : mailAddressProblem(text)),
   customerId: (text: string) => inLine(text as never) ?? customerIdProblem(text),
+};
+
+/** The same for texts that one of Caudal's services passes on: an earlier version may have taken other characters, and currencies. */
+export const passedOnTextRules: Record<TextForm, Rule> = {
+  ...textRules,
+  line: storable,
+  lines: storable,
+  currency: storable,
 };
 
 /** The fields of customers have the pattern of their characters. */

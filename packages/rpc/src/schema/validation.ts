@@ -11,7 +11,7 @@ import { CaudalError, type FieldViolation } from '@caudal/kernel/errors.ts';
 import { hasCardNumber, isSearchedForCards } from './card-numbers.ts';
 import { type Fields, oneofPropertyOf, propertyOf } from './field-names.ts';
 import { type Rules, rulesOf } from './rules.ts';
-import { textRules } from './texts.ts';
+import { passedOnTextRules, textRules } from './texts.ts';
 
 /** Throws INVALID_ARGUMENT with every violation. */
 export type Validate = (message: unknown) => void;
@@ -29,9 +29,15 @@ type Check = (message: Fields, path: Path | undefined, found: FieldViolation[]) 
 /** Checks one value; `at` gives its path. */
 type ValueCheck = (value: never, at: Path, found: FieldViolation[]) => void;
 
+/**
+ * Whose requests are checked. Services pass on what an order or a payment has had since an earlier version, which refused less:
+ * its texts are not searched for card numbers, and may have the characters of that version. Else what has begun could never end.
+ */
+export type Sender = 'caller' | 'service';
+
 /** The check of a message type. Throws if the contract has an unknown rule. */
-export function validator(type: DescMessage): Validate {
-  const check = checkOf(type);
+export function validator(type: DescMessage, sender: Sender = 'caller'): Validate {
+  const check = checkOf(type, sender);
   return (message) => {
     const found: FieldViolation[] = [];
     check?.(message as Fields, undefined, found);
@@ -52,10 +58,11 @@ export function invalidRequest(found: FieldViolation[], reason = 'INVALID_REQUES
 const firstTime = Date.parse('0001-01-01T00:00:00.000Z');
 const lastTime = Date.parse('9999-12-31T23:59:59.999Z');
 
-const compiled = new Map<DescMessage, Check | undefined>();
+const compiledFor: Record<Sender, Map<DescMessage, Check | undefined>> = { caller: new Map(), service: new Map() };
 
 /** Undefined if the message has no rules. */
-function checkOf(type: DescMessage): Check | undefined {
+function checkOf(type: DescMessage, sender: Sender): Check | undefined {
+  const compiled = compiledFor[sender];
   if (compiled.has(type)) return compiled.get(type);
   if (type.typeName.startsWith('google.protobuf.')) return undefined;
   let checks: Check[] = [];
@@ -64,8 +71,8 @@ function checkOf(type: DescMessage): Check | undefined {
     for (const check of checks) check(message, path, found);
   });
   checks = type.members.flatMap((member) => {
-    if (member.kind === 'field') return fieldCheck(member) ?? [];
-    const members = new Map(member.fields.map((field) => [propertyOf(field), memberCheck(field)]));
+    if (member.kind === 'field') return fieldCheck(member, sender) ?? [];
+    const members = new Map(member.fields.map((field) => [propertyOf(field), memberCheck(field, sender)]));
     const property = oneofPropertyOf(member);
     const required = contract().isRequired(member);
     if (!required && ![...members.values()].some(Boolean)) return [];
@@ -103,9 +110,9 @@ function isZero(value: unknown): boolean {
     : false;
 }
 
-function fieldCheck(field: DescField): Check | undefined {
+function fieldCheck(field: DescField, sender: Sender): Check | undefined {
   const property = propertyOf(field);
-  const check = presentCheck(field);
+  const check = presentCheck(field, sender);
   const { required, ignore } = rulesOf(field);
   if (ignore === 'always' || (!check && !required)) return undefined;
   const presence = hasPresence(field);
@@ -120,8 +127,8 @@ function fieldCheck(field: DescField): Check | undefined {
   };
 }
 
-function memberCheck(field: DescField) {
-  const check = presentCheck(field);
+function memberCheck(field: DescField, sender: Sender) {
+  const check = presentCheck(field, sender);
   const { ignore } = rulesOf(field);
   if (ignore === 'always' || !check) return undefined;
   return (value: never, path: Path | undefined, found: FieldViolation[]) => {
@@ -131,13 +138,13 @@ function memberCheck(field: DescField) {
 }
 
 /** The check of a field's value, if the field is present. */
-function presentCheck(field: DescField): ValueCheck | undefined {
+function presentCheck(field: DescField, sender: Sender): ValueCheck | undefined {
   const rules = rulesOf(field);
   const checks: ValueCheck[] = rules.rules.map((rule) => (value, at, found) => {
     const advice = rule(value);
     if (advice) add(found, at, advice);
   });
-  const text = textCheck(field);
+  const text = textCheck(field, sender);
   if (text) checks.push(text);
   if (field.fieldKind === 'enum' && rules.rules.length > 0) {
     const defined = new Set<number>(field.enum.values.map(({ number }) => number));
@@ -154,11 +161,11 @@ function presentCheck(field: DescField): ValueCheck | undefined {
     });
   }
   if (field.message && field.fieldKind === 'message') {
-    const nested = checkOf(field.message);
+    const nested = checkOf(field.message, sender);
     if (nested) checks.push(nested as ValueCheck);
   }
   if (field.fieldKind === 'list') {
-    const nested = field.listKind === 'message' ? checkOf(field.message) : undefined;
+    const nested = field.listKind === 'message' ? checkOf(field.message, sender) : undefined;
     const each = nested ? (nested as ValueCheck) : itemsCheck(rules.items);
     if (each) {
       checks.push((values: never[], at, found) => {
@@ -169,7 +176,7 @@ function presentCheck(field: DescField): ValueCheck | undefined {
   if (field.fieldKind === 'map' && field.mapKind === 'message') {
     throw new Error(`${field} is a map of messages, which packages/rpc/src/schema/validation.ts does not support.`);
   }
-  const card = cardCheck(field);
+  const card = sender === 'caller' ? cardCheck(field) : undefined;
   if (checks.length < 2 && !card) return checks[0];
   return (value, at, found) => {
     const before = found.length;
@@ -182,9 +189,9 @@ function presentCheck(field: DescField): ValueCheck | undefined {
 const cardNumber = 'must not contain a card number; pay with the token of a payment gateway';
 
 /** For fields with texts. U+0000 could not even be stored: PostgreSQL has no place for it, and no view would show it. */
-function textCheck(field: DescField): ValueCheck | undefined {
+function textCheck(field: DescField, sender: Sender): ValueCheck | undefined {
   if (field.scalar !== ScalarType.STRING) return undefined;
-  const rule = textRules[contract().textForm(field)];
+  const rule = (sender === 'caller' ? textRules : passedOnTextRules)[contract().textForm(field)];
   const one = (text: string, at: Path, found: FieldViolation[]) => {
     const advice = rule(text as never);
     if (advice) add(found, at, advice);

@@ -57,6 +57,8 @@ export interface Admission {
    * what HTTP/2 has received of it meanwhile.
    */
   known(address: string, caller: Caller | Promise<Caller>): Caller | Promise<Caller>;
+  /** The same for a check that has not begun, and never does if there are too many. */
+  checked(address: string, authenticate: () => Caller | Promise<Caller>): Promise<Caller>;
   /** Throws the error to answer. `caller` is undefined for a webhook. */
   admit(endpoint: Endpoint, caller: Caller | undefined, address: string): Admitted;
   patience: Patience;
@@ -90,6 +92,15 @@ export function openAdmission({ places, rates, trusted, patience, limits }: Admi
       if (done) return caller.finally(done);
       caller.catch(() => {});
       return Promise.reject(busy());
+    },
+    async checked(address, authenticate) {
+      const done = checks.take(networkOf(address));
+      if (!done) throw busy();
+      try {
+        return await authenticate();
+      } finally {
+        done();
+      }
     },
     admit(endpoint, caller, address) {
       const { contract } = endpoint;

@@ -6,16 +6,12 @@ import type { ServerInterceptingCallInterface } from '@grpc/grpc-js';
 import type { Authenticate } from './auth.ts';
 
 /**
- * Throws CLIENT_CERTIFICATE_REQUIRED if the caller is a service, or only services may call, and the connection has no
- * certificate with this name. (grpc-js shows a certificate only if its authority is trusted.) `name` undefined: checks nothing.
+ * Throws CLIENT_CERTIFICATE_REQUIRED if the connection has no certificate with this name. (grpc-js shows a certificate only if its
+ * authority is trusted.) `name` undefined: checks nothing. It costs nothing beside the check of a token, so where only services
+ * may call it comes first.
  */
-export function checkClientCertificate(
-  name: string | undefined,
-  call: ServerInterceptingCallInterface,
-  caller: Caller,
-  onlyServices = false,
-): void {
-  if (name === undefined || !(onlyServices || isService(caller))) return;
+export function checkClientCertificate(name: string | undefined, call: ServerInterceptingCallInterface): void {
+  if (name === undefined) return;
   const certificate = call.getAuthContext().sslPeerCertificate;
   if (certificate && hasName(certificate, name)) return;
   const has = certificate ? 'one of another name' : 'none that is valid';

@@ -3,7 +3,7 @@ import { contract, type MethodContract } from '@caudal/contract/descriptors.ts';
 import type { Method } from '@caudal/contract/method.ts';
 import { propertyOf } from '../schema/field-names.ts';
 import { type ReadMask, readMask } from '../schema/mask.ts';
-import { invalidRequest, type Validate, validator } from '../schema/validation.ts';
+import { invalidRequest, type Sender, type Validate, validator } from '../schema/validation.ts';
 import type { Call, Service } from '../types.ts';
 import { type CommandIdOf, commandIdOf } from './command-id.ts';
 import { type MissingResource, missingResource } from './missing-resource.ts';
@@ -12,7 +12,7 @@ export interface Endpoint {
   contract: MethodContract;
   definition: Method;
   handler(request: unknown, call: Call): Promise<unknown>;
-  validate: Validate;
+  validate: Record<Sender, Validate>;
   commandId: CommandIdOf | undefined;
   /** Whether the header Idempotency-Key can stand for the request_id. Of a webhook only the body is signed. */
   takesKey: boolean;
@@ -42,11 +42,12 @@ export function endpoints(services: Service[]): Endpoint[] {
         const field = of.request.fields.find(({ name }) => name === wanted);
         return field && propertyOf(field);
       };
+      const validate = of.access.webhook ? repeatable(validator(of.request), of) : validator(of.request);
       return {
         contract: of,
         definition: method,
         handler: handler as Endpoint['handler'],
-        validate: of.access.webhook ? repeatable(validator(of.request), of) : validator(of.request),
+        validate: { caller: validate, service: validator(of.request, 'service') },
         commandId: commandIdOf(of, method),
         takesKey: !of.access.webhook && of.request.fields.some(({ name: field }) => field === 'request_id'),
         readMask: readMask(of.request, of.response),

@@ -5,7 +5,7 @@
  *
  * The deadline covers all of them. Each call ends with a metric, a span and a log line. Nothing here throws.
  */
-import type { Caller } from '@caudal/kernel/context.ts';
+import { type Caller, isNamedService } from '@caudal/kernel/context.ts';
 import type { CaudalError } from '@caudal/kernel/errors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { toClientError } from '../errors.ts';
@@ -158,7 +158,7 @@ export function createPipeline(
         if (endpoint.scopeProperty !== undefined) {
           checkScope(contract, grant, caller, (request as Record<string, unknown>)[endpoint.scopeProperty]);
         }
-        endpoint.validate(request);
+        endpoint.validate[isNamedService(caller) ? 'service' : 'caller'](request);
         audited.valid = true;
         const mask = endpoint.readMask?.(request);
         let authorized = !contract.access.ownerInResource;

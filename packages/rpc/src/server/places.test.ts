@@ -35,11 +35,18 @@ describe('places', () => {
     for (let n = 0; n < 2; n++) expect(reasonOf(() => places.enter(party(`modest ${n}`), 0))).toBe('OK');
   });
 
-  test("Caudal's own calls fill nearly all, and are told that the server is busy", () => {
-    const places = openPlaces(limits);
-    expect(fill(() => places.enter(party('service:load', 'own'), 0))).toEqual([80, 'SERVER_BUSY']);
-    expect(places.full()).toMatchObject({ reason: 'SERVER_BUSY', retryAfterMs: expect.any(Number) });
-  });
+  test.each([1, 9])(
+    "Caudal's own calls fill nearly all, of %i services together, and are told that the server is busy",
+    (services) => {
+      const places = openPlaces(limits);
+      let n = 0;
+      const own = () => places.enter(party(`service:s${n++ % services}`, 'own'), 0);
+      expect(fill(own)).toEqual([75, 'SERVER_BUSY']);
+      expect(reasonOf(() => places.enter(party('service'), 0))).toBe('OK');
+      for (n = 0; n < 4; n++) expect(reasonOf(() => places.enter(party(`user ${n}`), 0))).toBe('OK');
+      expect(places.full()).toMatchObject({ reason: 'SERVER_BUSY', retryAfterMs: expect.any(Number) });
+    },
+  );
 
   test('a place is free once everybody has let go, and with it all bytes', () => {
     const places = openPlaces(limits);
@@ -105,6 +112,14 @@ describe('bytes of requests', () => {
     expect(held).toBeGreaterThan(2 * mebibyte);
     expect(held).toBeLessThanOrEqual(4 * mebibyte);
     expect(reasonOf(() => taker(places, party('alice')).take(mebibyte))).toBe('OK');
+  });
+
+  test('services together leave a sixteenth to users', () => {
+    const places = openPlaces(limits);
+    let n = 0;
+    const own = () => taker(places, party(`service:s${n++ % 9}`, 'own')).take(mebibyte);
+    expect(fill(own)).toEqual([30, 'SERVER_BUSY']);
+    for (n = 0; n < 4; n++) expect(reasonOf(() => taker(places, party(`user ${n}`)).take(64 * 1024))).toBe('OK');
   });
 
   test('never more than the budget, and a modest caller gets through as long as a mebibyte is left', () => {

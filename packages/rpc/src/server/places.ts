@@ -5,7 +5,7 @@
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { counter, gauge } from '@caudal/telemetry/metrics.ts';
 import { forwardedInFlight } from '../forward/metrics.ts';
-import { isGreedy } from './pool.ts';
+import { isGreedy, lastPart } from './pool.ts';
 
 const inFlight = gauge('rpc_server_calls_in_flight', 'Calls being served, those past their deadline included', '1', {
   formerly: { name: 'rpc_server_calls_in_hand' },
@@ -80,6 +80,11 @@ interface Account {
 /** One caller alone gets seven eighths of the places, and a quarter of the bytes. */
 const alpha = 7;
 const bytesPart = 4;
+/** Caudal's services count as one caller together, so that all of them leave something. The blank keeps it apart from subjects. */
+const ownKey = 'all services';
+const keyOf = ({ key, kind }: Party): string => (kind === 'own' ? ownKey : key);
+/** Calls that are next to nothing. */
+const fewCalls = 2;
 /** Callers for all owners make calls for many; services do the work of calls that were counted elsewhere. */
 const weights: Record<Party['kind'], number> = { own: 16, any: 4, caller: 1, nobody: 1 };
 /** Of the bytes, what all callers without a token get together. */
@@ -125,22 +130,14 @@ export function openPlaces({ maxConcurrent, requestMemoryBytes: memory }: PlaceL
   function assertPlace({ kind }: Party, account: Account | undefined): void {
     if (counted >= maxConcurrent) throw busy();
     if (!account) return;
-    if (
-      isGreedy(
-        account.calls,
-        maxConcurrent - counted,
-        maxConcurrent,
-        alpha * weights[kind],
-        kind === 'own' ? maxConcurrent : 2,
-      )
-    )
+    if (isGreedy(account.calls, maxConcurrent - counted, maxConcurrent, alpha * weights[kind], fewCalls))
       throw kind === 'own' ? busy() : greedy();
     if (kind !== 'own' && account.answers >= memory / bytesPart) throw greedy();
   }
 
   function assertRoom({ kind }: Party, account: Account, more: number, room: number): void {
     const free = memory - requests.used() - more;
-    if (free < 0) throw busy();
+    if (free < (kind === 'own' ? memory / lastPart : 0)) throw busy();
     if (kind === 'own') return;
     const ofNobodies = memory / nobodiesPart;
     if (kind === 'nobody' && isGreedy(account.requests, ofNobodies - nobodies - more, ofNobodies, 1, little))
@@ -153,10 +150,11 @@ export function openPlaces({ maxConcurrent, requestMemoryBytes: memory }: PlaceL
 
   return {
     enter(party, requestBytes) {
-      const known = accounts.get(party.key);
+      const key = keyOf(party);
+      const known = accounts.get(key);
       assertPlace(party, known);
       const account = known ?? { calls: 0, requests: 0, answers: 0 };
-      if (!known) accounts.set(party.key, account);
+      if (!known) accounts.set(key, account);
       account.calls++;
       counted++;
       changed();
@@ -181,7 +179,7 @@ export function openPlaces({ maxConcurrent, requestMemoryBytes: memory }: PlaceL
           if (--holders > 0) return;
           changeRequest(-heldRequest);
           changeAnswer(-heldAnswer);
-          if (--account.calls === 0) accounts.delete(party.key);
+          if (--account.calls === 0) accounts.delete(key);
           counted--;
           changed();
         };

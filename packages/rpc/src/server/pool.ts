@@ -4,7 +4,8 @@
  * they come one after the other, each takes the same part. So the last sixteenth is for callers that have next to nothing.
  */
 
-const lastPart = 16;
+/** The part of all that only callers with next to nothing get. */
+export const lastPart = 16;
 
 /** Whether a caller that has this much may have no more. `little`: what is next to nothing. */
 export const isGreedy = (has: number, free: number, all: number, alpha: number, little: number): boolean =>
