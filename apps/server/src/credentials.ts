@@ -108,8 +108,9 @@ function keyOf(
     owner,
     creator,
     permissions: new Set(permissions),
-    secrets: secrets.map(({ hash, madeMillis, endMillis }) => ({
+    secrets: secrets.map(({ hash, maker, madeMillis, endMillis }) => ({
       hash,
+      maker,
       madeAt: Number(madeMillis),
       endsAt: Number(endMillis),
     })),

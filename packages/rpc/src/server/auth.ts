@@ -205,7 +205,7 @@ async function callerOfKey(text: string, credentials: Credentials | undefined, l
   const [key, revocations] = await available(Promise.all([credentials.apiKey(given.id), credentials.revocations()]));
   const secret = key && matchingSecret(key, given.secret, Date.now());
   if (!secret) throw refused();
-  if (isRevoked(revocations, { subjects: [key.owner, key.creator], issuedAt: secret.madeAt }, leewayMs))
+  if (isRevoked(revocations, { subjects: [key.owner, key.creator, secret.maker], issuedAt: secret.madeAt }, leewayMs))
     throw refused();
   return { subject: userNamed(key.owner, 'owner'), permissions: key.permissions, kind: 'key', credential: key.id };
 }

@@ -213,7 +213,9 @@ describe('API keys', () => {
   const text = formatApiKey(id, secret);
   const known = (more: Partial<KnownApiKey> = {}): KnownApiKey => ({
     ...{ id, owner: 'merchant', creator: 'admin', permissions: new Set(['a.b.c:any']) },
-    secrets: [{ hash: hashOfSecret(secret), madeAt: Date.now() - minute, endsAt: Date.now() + 600 * minute }],
+    secrets: [
+      { hash: hashOfSecret(secret), maker: 'admin', madeAt: Date.now() - minute, endsAt: Date.now() + 600 * minute },
+    ],
     expiresAt: Date.now() + 600 * minute,
     ...more,
   });
@@ -242,12 +244,12 @@ describe('API keys', () => {
     [
       'a secret that has ended',
       text,
-      () => known({ secrets: [{ hash: hashOfSecret(secret), madeAt: 0, endsAt: Date.now() - 1 }] }),
+      () => known({ secrets: [{ hash: hashOfSecret(secret), maker: 'admin', madeAt: 0, endsAt: Date.now() - 1 }] }),
     ],
     [
       'a hash that is stored short',
       text,
-      () => known({ secrets: [{ hash: Buffer.alloc(0), madeAt: 0, endsAt: 9e15 }] }),
+      () => known({ secrets: [{ hash: Buffer.alloc(0), maker: 'admin', madeAt: 0, endsAt: 9e15 }] }),
     ],
   ])('%s is refused, and the answer says no more', async (_, shown, key) => {
     const { authenticate } = opened(key?.());
@@ -277,11 +279,27 @@ describe('API keys', () => {
     }
   });
 
+  test('end with the subject that has rotated them, and only the secret that it got', async () => {
+    const given = newSecret();
+    const times = { madeAt: Date.now() - minute, endsAt: Date.now() + 600 * minute };
+    const secrets = [
+      { hash: hashOfSecret(given), maker: 'support', ...times },
+      { hash: hashOfSecret(secret), maker: 'admin', ...times },
+    ];
+    const { state, authenticate } = opened(known({ secrets }));
+    const header = `Bearer ${formatApiKey(id, given)}`;
+    await authenticate(header);
+    state.list = { ...none, subjects: new Map([['support', Date.now()]]) };
+    letPass(minute);
+    await refused(header, 'API_KEY_INVALID', authenticate);
+    expect(await authenticate(`Bearer ${text}`)).toMatchObject({ subject: 'merchant' });
+  });
+
   test('both secrets count while they overlap', async () => {
     const next = newSecret();
     const secrets = [
-      { hash: hashOfSecret(next), madeAt: Date.now(), endsAt: 9e15 },
-      { hash: hashOfSecret(secret), madeAt: Date.now() - minute, endsAt: Date.now() + minute },
+      { hash: hashOfSecret(next), maker: 'support', madeAt: Date.now(), endsAt: 9e15 },
+      { hash: hashOfSecret(secret), maker: 'admin', madeAt: Date.now() - minute, endsAt: Date.now() + minute },
     ];
     const { authenticate } = opened(known({ secrets }));
     for (const shown of [secret, next]) await authenticate(`Bearer ${formatApiKey(id, shown)}`);
