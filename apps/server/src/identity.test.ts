@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { createFileAtomic } from '@caudal/embedded-postgres/create-file-atomic.ts';
 import { generateKey, type Key, signToken } from '@caudal/rpc/server/tokens.ts';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import type { JSONWebKeySet } from 'jose';
 import { type Identity, openIdentity } from './identity.ts';
 import type { RuntimeValues } from './settings/settings.ts';
@@ -135,6 +135,23 @@ describe('configured keys', () => {
     await expect(async () => check(identity, (await identity.sign('service:x', [], day))!)).rejects.toThrow(
       'CAUDAL_SERVICE_TOKEN_MAX_LIFETIME',
     );
+  });
+
+  test('of an issuer are not read at http://, if TLS is required', async () => {
+    const metadata = { issuer: 'https://issuer.test', jwks_uri: 'http://issuer.test/keys' };
+    const asked: string[] = [];
+    const fetching = jest.spyOn(globalThis, 'fetch').mockImplementation(async (url) => {
+      asked.push(String(url));
+      return Response.json(String(url).endsWith('/keys') ? setOf(users.publicKey) : metadata);
+    });
+    const values = { CAUDAL_OIDC_ISSUER: metadata.issuer, CAUDAL_ALLOW_HTTP_JWKS: true };
+    await (await open(values)).prepare();
+    expect(asked).toContain(metadata.jwks_uri);
+    asked.length = 0;
+    const strict = await open({ ...values, CAUDAL_TLS_REQUIRED: true });
+    await expect(strict.prepare()).rejects.toThrow('jwks_uri is not a URL that begins with https://');
+    expect(asked).not.toContain(metadata.jwks_uri);
+    fetching.mockRestore();
   });
 
   test('in a file are checked at the start', async () => {

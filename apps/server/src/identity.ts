@@ -50,6 +50,7 @@ export type IdentityValues = Pick<
   | 'CAUDAL_TOKEN_MAX_LIFETIME'
   | 'CAUDAL_JWKS_MAX_STALE'
   | 'CAUDAL_ALLOW_HTTP_JWKS'
+  | 'CAUDAL_TLS_REQUIRED'
   | 'CAUDAL_USER_KEY'
   | 'CAUDAL_SERVICE_KEY'
   | 'CAUDAL_SERVICE_JWKS'
@@ -138,7 +139,9 @@ interface Keys {
 
 async function findKeys(values: IdentityValues, keyDirectory: string | undefined): Promise<Keys> {
   const { CAUDAL_JWKS: jwks, CAUDAL_OIDC_ISSUER: issuer, CAUDAL_USER_KEY, CAUDAL_SERVICE_KEY } = values;
-  const users = issuer === undefined ? jwks : { issuer, allowHttp: values.CAUDAL_ALLOW_HTTP_JWKS };
+  // The metadata of an issuer at https:// may name keys at http://.
+  const allowHttp = values.CAUDAL_ALLOW_HTTP_JWKS && !values.CAUDAL_TLS_REQUIRED;
+  const users = issuer === undefined ? jwks : { issuer, allowHttp };
   if (users || values.CAUDAL_AUTH === 'off') {
     if (jwks) await checkFile('CAUDAL_JWKS', jwks, parseKeySet);
     return {
