@@ -115,6 +115,21 @@ describe('configured keys', () => {
     expect(await check(identity, await asService(shared, 'service:payments', []))).toMatchObject({ kind: 'service' });
   });
 
+  test('one that processes do not share is refused, and the message names both and the setting', async () => {
+    const identity = await open({ CAUDAL_JWKS: setOf(users.publicKey), CAUDAL_SERVICE_KEY: shared.privateKey });
+    const other = await asService(ofOrders, 'service:orders', []);
+    await expect(async () => check(identity, other)).rejects.toThrow(
+      /signed by a key "orders" .* CAUDAL_SERVICE_KEY "shared" only: .* CAUDAL_SERVICE_JWKS/,
+    );
+    // Of the same name, but another key.
+    const renamed = { ...ofOrders, privateKey: { ...ofOrders.privateKey, kid: 'shared' } };
+    const wrong = await asService(renamed, 'service:orders', []);
+    await expect(async () => check(identity, wrong)).rejects.toThrow('set the same one in all processes');
+    const bothKnown = { CAUDAL_SERVICE_JWKS: setOf(bound(shared, '*'), bound(ofOrders, '*')) };
+    const listed = await open({ CAUDAL_JWKS: setOf(users.publicKey), ...bothKnown });
+    expect(await check(listed, other)).toMatchObject({ kind: 'service' });
+  });
+
   test('roots may have issuers and audiences of their own', async () => {
     const identity = await open({
       ...{ CAUDAL_JWKS: setOf(users.publicKey), CAUDAL_SERVICE_KEY: shared.privateKey },
@@ -163,6 +178,12 @@ describe('configured keys', () => {
     expect(await check(identity, await identity.tokensOf(orders)!())).toMatchObject({ kind: 'service' });
     await writeFile(file, JSON.stringify(setOf(ofOrders.publicKey)));
     await expect(open(values)).rejects.toThrow('has no "caudal_contexts"');
+    for (const name of ['CAUDAL_JWKS', 'CAUDAL_SERVICE_JWKS']) {
+      await writeFile(file, 'https://issuer.test/jwks\n');
+      await expect(open({ ...values, [name]: pathToFileURL(file) })).rejects.toThrow(
+        `it has the URL of keys, not the keys. Set ${name} to that URL`,
+      );
+    }
     rmSync(file);
     await expect(open(values)).rejects.toThrow("can't be read (ENOENT)");
   });

@@ -131,7 +131,7 @@ interface Keys {
   /** Undefined if no tokens are checked. */
   users: JSONWebKeySet | URL | Discovery | undefined;
   /** Null if no token of a service is accepted. */
-  services: Pick<ServiceRootOptions, 'keys' | 'allow' | 'exclusive'> | null;
+  services: Pick<ServiceRootOptions, 'keys' | 'allow' | 'exclusive' | 'keyAdvice'> | null;
   /** Signs tokens of users, for the command line. */
   userKey: JWK | undefined;
   serviceKey: JWK | undefined;
@@ -170,16 +170,25 @@ async function servicesOf(
 ): Promise<Keys['services']> {
   if (keys) {
     await checkFile('CAUDAL_SERVICE_JWKS', keys, parseServiceKeySet);
-    return { keys, allow: allowedTo, exclusive: true };
+    return { keys, allow: allowedTo, exclusive: true, keyAdvice: 'Its public half must be in CAUDAL_SERVICE_JWKS.' };
   }
-  return own ? { keys: { keys: [publicHalf(own)] } } : null;
+  if (!own) return null;
+  const name = own.kid === undefined ? '' : ` ${JSON.stringify(own.kid)}`;
+  return {
+    keys: { keys: [publicHalf(own)] },
+    keyAdvice: `This process takes tokens of services that are signed by its own CAUDAL_SERVICE_KEY${name} only: set the same one in all processes, or all public keys in CAUDAL_SERVICE_JWKS.`,
+  };
 }
 
 /** A key set in a file is checked at the start, like one in a setting; later it is read as it is. */
 async function checkFile(name: string, keys: JSONWebKeySet | URL, parse: (text: string) => unknown): Promise<void> {
   if (!(keys instanceof URL) || keys.protocol !== 'file:') return;
   try {
-    parse(await readFile(keys, 'utf8'));
+    // Version 0.2 took a URL from the file of CAUDAL_JWKS_FILE, which the chart mounted.
+    if (parse(await readFile(keys, 'utf8')) instanceof URL)
+      throw new Error(
+        `it has the URL of keys, not the keys. Set ${name} to that URL: in the chart, in settings instead of secrets`,
+      );
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     const wrong = code === undefined ? message : `it can't be read (${code})`;

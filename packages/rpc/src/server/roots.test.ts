@@ -91,8 +91,41 @@ describe('two roots', () => {
       const both = { ...ordersKey.publicKey, kid };
       const authenticate = open({ keys: { keys: [userKey.publicKey, both] } });
       const signing = { ...ordersKey, privateKey: { ...ordersKey.privateKey, kid } };
-      await refused(await token(signing, 'alice'), 'TOKEN_INVALID', authenticate);
+      const header = await token(signing, 'alice');
+      await refused(header, 'TOKEN_INVALID', authenticate);
+      await expect(async () => authenticate(header)).rejects.toThrow('signed by a key of a service');
       expect(await authenticate(await token(userKey, 'alice'))).toMatchObject({ subject: 'alice' });
+    }
+  });
+
+  test('a key of a service in the set of users is in the way of no user, whatever their tokens name', async () => {
+    const named = async (key: Key, kid: string | undefined, subject = 'alice') =>
+      `Bearer ${await new SignJWT({ sub: subject })
+        .setProtectedHeader({ alg: 'EdDSA', ...(kid && { kid }) })
+        .setIssuer(user.issuer)
+        .setAudience(user.audience)
+        .setExpirationTime('1m')
+        .sign(await importJWK(key.privateKey, 'EdDSA'))}`;
+    const { kid: _, ...unnamed } = userKey.publicKey;
+    for (const [own, kid] of [
+      [unnamed, undefined],
+      // Both are called so.
+      [{ ...userKey.publicKey, kid: 's1' }, 's1'],
+    ] as const) {
+      const authenticate = open({ keys: { keys: [ordersKey.publicKey, own] } });
+      expect(await authenticate(await named(userKey, kid))).toMatchObject({ subject: 'alice', kind: 'user' });
+      await refused(await named(ordersKey, kid), 'TOKEN_INVALID', authenticate);
+      await refused(await named(ordersKey, kid, 'service:orders'), 'TOKEN_INVALID', authenticate);
+    }
+  });
+
+  test('whatever a token calls its key, an unknown one is refused', async () => {
+    const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
+    for (const kid of [undefined, '', 'x', 'x'.repeat(2_000), 5, null, {}, ['u1'], 'a\nb']) {
+      const header = `Bearer ${part({ alg: 'EdDSA', kid })}.${part({ sub: 'alice', exp: 4e9 })}.AAAA`;
+      const error = await Promise.resolve(open()(header)).catch((thrown: Error) => thrown);
+      expect(error).toMatchObject({ code: 'UNAUTHENTICATED', reason: 'TOKEN_INVALID' });
+      expect((error as Error).message.length).toBeLessThan(300);
     }
   });
 
