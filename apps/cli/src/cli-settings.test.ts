@@ -30,6 +30,19 @@ test('`config` reports the additional checks of `start` too', async () => {
   expect(stdout).toContain('so no token can be checked');
 });
 
+test.each([
+  ['migrate', 'CAUDAL_OWNER_DATABASE_URL'],
+  ['migrate --check', 'CAUDAL_OWNER_DATABASE_URL'],
+  ['verify all', 'DATABASE_URL'],
+])('"caudal %s" opens no plain connection if TLS is required: %s', async (command, name) => {
+  // Nothing answers to this name: what calls it fails in another way.
+  const env = { CAUDAL_TLS_REQUIRED: 'true', [name]: 'postgres://owner:hunter2@db.invalid/caudal' };
+  const { code, stderr } = await cli(env)(...command.split(' '));
+  expect(code).toBe(1);
+  expect(stderr).toContain(`${name}: its URL is without TLS`);
+  expect(stderr).not.toContain('hunter2');
+});
+
 test('CAUDAL_TOKEN is a known setting, and is not shown', async () => {
   const { code, stdout } = await cli({ CAUDAL_TOKEN: 'hunter2' })('config');
   expect(code).toBe(0);

@@ -9,6 +9,7 @@ import { configuredUrls, type DatabaseUrls, embeddedUrls } from '@caudal/server/
 import { openIdentity } from '@caudal/server/identity.ts';
 import { awaitMigrated, contextsOf } from '@caudal/server/schema.ts';
 import { prefixes, type RuntimeValues, settings } from '@caudal/server/settings/settings.ts';
+import { urlsOverTls } from '@caudal/server/settings/start-checks.ts';
 import { startEmbedded } from '@caudal/server/start-embedded.ts';
 import { trustConfigured } from '@caudal/server/tls.ts';
 import { type RecordedCommand, recorded } from './recorded.ts';
@@ -17,7 +18,11 @@ import { UsageError } from './usage.ts';
 
 /** The settings, whose trusted authorities count from now on. Throws ConfigError. */
 export function loadSettings(): RuntimeValues {
-  const values = loadConfig(settings, { prefixes, warn: (message) => console.error(message) }) as RuntimeValues;
+  const values = loadConfig(settings, {
+    prefixes,
+    warn: (message) => console.error(message),
+    checks: [urlsOverTls],
+  }) as RuntimeValues;
   trustConfigured(values);
   return values;
 }

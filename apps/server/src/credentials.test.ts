@@ -49,12 +49,52 @@ describe('the list of revocations', () => {
       throw unimplemented;
     };
     const { checks } = context(() => answer());
-    const credentials = credentialsFrom(checks, options);
+    const credentials = credentialsFrom(checks, { ...options, isRequired: false });
     expect((await credentials.revocations()).tokens.size).toBe(0);
     expect(await credentials.apiKey('a')).toBeUndefined();
     answer = () => ({ ...nothing, tokenIds: ['t'] as never });
     letPass(minute);
     expect((await credentials.revocations()).tokens).toEqual(new Set(['t']));
+  });
+
+  test.each([true, false])(
+    'that was read stays, whoever answers that there is none (required: %s)',
+    async (isRequired) => {
+      let there = true;
+      const key = { found: true, owner: 'm', creator: 'm', permissions: [], secrets: [], expireMillis: 9_000n };
+      const { checks } = context(() => {
+        if (!there) throw unimplemented;
+        return { ...nothing, tokenIds: ['stolen'] as never };
+      });
+      const checkApiKey = async () => {
+        await checks.listRevoked({ etag: '' });
+        return key;
+      };
+      const credentials = credentialsFrom({ ...checks, checkApiKey }, { ...options, isRequired });
+      const list = await credentials.revocations();
+      expect(await credentials.apiKey('a')).toMatchObject({ owner: 'm' });
+      there = false;
+      for (let time = 0; time < 3; time++) {
+        letPass(minute);
+        expect(await credentials.revocations()).toBe(list);
+        expect(await credentials.apiKey('a')).toMatchObject({ owner: 'm' });
+      }
+      await expect(async () => credentials.apiKey('b')).rejects.toMatchObject({ code: 'UNIMPLEMENTED' });
+      letPass(11 * minute);
+      await expect(async () => credentials.revocations()).rejects.toMatchObject({ code: 'UNIMPLEMENTED' });
+    },
+  );
+
+  test('that is required is not empty because a process says that there is none', async () => {
+    let answer: () => typeof nothing = () => {
+      throw unimplemented;
+    };
+    const credentials = credentialsFrom(context(() => answer()).checks, options);
+    await expect(async () => credentials.revocations()).rejects.toMatchObject({ code: 'UNIMPLEMENTED' });
+    await expect(async () => credentials.apiKey('a')).rejects.toMatchObject({ code: 'UNIMPLEMENTED' });
+    answer = () => nothing;
+    letPass(minute);
+    expect((await credentials.revocations()).tokens.size).toBe(0);
   });
 
   test('that was never reached: required, nothing counts; else nothing is revoked after a while, until it is', async () => {

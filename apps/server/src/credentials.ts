@@ -50,6 +50,8 @@ export interface CredentialsFromOptions {
 export function credentialsFrom(checks: Checks, { maxStaleMs, isRequired }: CredentialsFromOptions): Credentials {
   const openedAt = performance.now();
   let before: Listed | undefined;
+  // UNIMPLEMENTED is no proof that there is no such context: any 404 on the way is taken for it, and a pod of version 0.2 says it.
+  const mustBeThere = () => isRequired || (before !== undefined && before !== nothing);
   return openCredentials({
     maxStaleMs,
     async readRevocations() {
@@ -57,7 +59,8 @@ export function credentialsFrom(checks: Checks, { maxStaleMs, isRequired }: Cred
         before = await listRevoked(checks, before);
       } catch (error) {
         // An installation that is split by contexts, as version 0.2 allowed, may have this one nowhere.
-        if (isRequired || (before && before !== nothing) || performance.now() - openedAt < patienceMs) throw error;
+        if (mustBeThere()) throw error;
+        if (!isCode(error, 'UNIMPLEMENTED') && performance.now() - openedAt < patienceMs) throw error;
         if (!before)
           log.warn(
             { err: error },
@@ -71,7 +74,7 @@ export function credentialsFrom(checks: Checks, { maxStaleMs, isRequired }: Cred
       try {
         return keyOf(id, await checks.checkApiKey({ apiKeyId: id }, { timeoutMs: askMs }));
       } catch (error) {
-        if (isCode(error, 'UNIMPLEMENTED')) return undefined;
+        if (isCode(error, 'UNIMPLEMENTED') && !mustBeThere()) return undefined;
         throw error;
       }
     },
@@ -79,23 +82,16 @@ export function credentialsFrom(checks: Checks, { maxStaleMs, isRequired }: Cred
 }
 
 async function listRevoked(checks: Checks, before: Listed | undefined): Promise<Listed> {
-  try {
-    const { etag, unchanged, tokenIds, subjects } = await checks.listRevoked(
-      { etag: before?.etag ?? '' },
-      { timeoutMs: askMs },
-    );
-    if (unchanged && before) return before;
-    return {
-      etag,
-      tokens: new Set(tokenIds),
-      subjects: new Map(subjects.map(({ subject, untilMillis }) => [subject, Number(untilMillis)])),
-    };
-  } catch (error) {
-    if (!isCode(error, 'UNIMPLEMENTED')) throw error;
-    if (before !== nothing)
-      log.warn('the processes that answer commands have no context credentials: nothing can be revoked until they do');
-    return nothing;
-  }
+  const { etag, unchanged, tokenIds, subjects } = await checks.listRevoked(
+    { etag: before?.etag ?? '' },
+    { timeoutMs: askMs },
+  );
+  if (unchanged && before) return before;
+  return {
+    etag,
+    tokens: new Set(tokenIds),
+    subjects: new Map(subjects.map(({ subject, untilMillis }) => [subject, Number(untilMillis)])),
+  };
 }
 
 function keyOf(
@@ -108,8 +104,9 @@ function keyOf(
     owner,
     creator,
     permissions: new Set(permissions),
-    secrets: secrets.map(({ hash, madeMillis, endMillis }) => ({
+    secrets: secrets.map(({ hash, maker, madeMillis, endMillis }) => ({
       hash,
+      maker,
       madeAt: Number(madeMillis),
       endsAt: Number(endMillis),
     })),

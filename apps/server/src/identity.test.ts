@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { createFileAtomic } from '@caudal/embedded-postgres/create-file-atomic.ts';
 import { generateKey, type Key, signToken } from '@caudal/rpc/server/tokens.ts';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import type { JSONWebKeySet } from 'jose';
 import { type Identity, openIdentity } from './identity.ts';
 import type { RuntimeValues } from './settings/settings.ts';
@@ -115,6 +115,21 @@ describe('configured keys', () => {
     expect(await check(identity, await asService(shared, 'service:payments', []))).toMatchObject({ kind: 'service' });
   });
 
+  test('one that processes do not share is refused, and the message names both and the setting', async () => {
+    const identity = await open({ CAUDAL_JWKS: setOf(users.publicKey), CAUDAL_SERVICE_KEY: shared.privateKey });
+    const other = await asService(ofOrders, 'service:orders', []);
+    await expect(async () => check(identity, other)).rejects.toThrow(
+      /signed by a key "orders" .* CAUDAL_SERVICE_KEY "shared" only: .* CAUDAL_SERVICE_JWKS/,
+    );
+    // Of the same name, but another key.
+    const renamed = { ...ofOrders, privateKey: { ...ofOrders.privateKey, kid: 'shared' } };
+    const wrong = await asService(renamed, 'service:orders', []);
+    await expect(async () => check(identity, wrong)).rejects.toThrow('set the same one in all processes');
+    const bothKnown = { CAUDAL_SERVICE_JWKS: setOf(bound(shared, '*'), bound(ofOrders, '*')) };
+    const listed = await open({ CAUDAL_JWKS: setOf(users.publicKey), ...bothKnown });
+    expect(await check(listed, other)).toMatchObject({ kind: 'service' });
+  });
+
   test('roots may have issuers and audiences of their own', async () => {
     const identity = await open({
       ...{ CAUDAL_JWKS: setOf(users.publicKey), CAUDAL_SERVICE_KEY: shared.privateKey },
@@ -137,6 +152,23 @@ describe('configured keys', () => {
     );
   });
 
+  test('of an issuer are not read at http://, if TLS is required', async () => {
+    const metadata = { issuer: 'https://issuer.test', jwks_uri: 'http://issuer.test/keys' };
+    const asked: string[] = [];
+    const fetching = jest.spyOn(globalThis, 'fetch').mockImplementation(async (url) => {
+      asked.push(String(url));
+      return Response.json(String(url).endsWith('/keys') ? setOf(users.publicKey) : metadata);
+    });
+    const values = { CAUDAL_OIDC_ISSUER: metadata.issuer, CAUDAL_ALLOW_HTTP_JWKS: true };
+    await (await open(values)).prepare();
+    expect(asked).toContain(metadata.jwks_uri);
+    asked.length = 0;
+    const strict = await open({ ...values, CAUDAL_TLS_REQUIRED: true });
+    await expect(strict.prepare()).rejects.toThrow('jwks_uri is not a URL that begins with https://');
+    expect(asked).not.toContain(metadata.jwks_uri);
+    fetching.mockRestore();
+  });
+
   test('in a file are checked at the start', async () => {
     const file = join(folder, 'set.json');
     await writeFile(file, JSON.stringify(setOf(bound(ofOrders, 'orders'))));
@@ -146,6 +178,12 @@ describe('configured keys', () => {
     expect(await check(identity, await identity.tokensOf(orders)!())).toMatchObject({ kind: 'service' });
     await writeFile(file, JSON.stringify(setOf(ofOrders.publicKey)));
     await expect(open(values)).rejects.toThrow('has no "caudal_contexts"');
+    for (const name of ['CAUDAL_JWKS', 'CAUDAL_SERVICE_JWKS']) {
+      await writeFile(file, 'https://issuer.test/jwks\n');
+      await expect(open({ ...values, [name]: pathToFileURL(file) })).rejects.toThrow(
+        `it has the URL of keys, not the keys. Set ${name} to that URL`,
+      );
+    }
     rmSync(file);
     await expect(open(values)).rejects.toThrow("can't be read (ENOENT)");
   });

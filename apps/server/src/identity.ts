@@ -50,6 +50,7 @@ export type IdentityValues = Pick<
   | 'CAUDAL_TOKEN_MAX_LIFETIME'
   | 'CAUDAL_JWKS_MAX_STALE'
   | 'CAUDAL_ALLOW_HTTP_JWKS'
+  | 'CAUDAL_TLS_REQUIRED'
   | 'CAUDAL_USER_KEY'
   | 'CAUDAL_SERVICE_KEY'
   | 'CAUDAL_SERVICE_JWKS'
@@ -130,7 +131,7 @@ interface Keys {
   /** Undefined if no tokens are checked. */
   users: JSONWebKeySet | URL | Discovery | undefined;
   /** Null if no token of a service is accepted. */
-  services: Pick<ServiceRootOptions, 'keys' | 'allow' | 'exclusive'> | null;
+  services: Pick<ServiceRootOptions, 'keys' | 'allow' | 'exclusive' | 'keyAdvice'> | null;
   /** Signs tokens of users, for the command line. */
   userKey: JWK | undefined;
   serviceKey: JWK | undefined;
@@ -138,7 +139,9 @@ interface Keys {
 
 async function findKeys(values: IdentityValues, keyDirectory: string | undefined): Promise<Keys> {
   const { CAUDAL_JWKS: jwks, CAUDAL_OIDC_ISSUER: issuer, CAUDAL_USER_KEY, CAUDAL_SERVICE_KEY } = values;
-  const users = issuer === undefined ? jwks : { issuer, allowHttp: values.CAUDAL_ALLOW_HTTP_JWKS };
+  // The metadata of an issuer at https:// may name keys at http://.
+  const allowHttp = values.CAUDAL_ALLOW_HTTP_JWKS && !values.CAUDAL_TLS_REQUIRED;
+  const users = issuer === undefined ? jwks : { issuer, allowHttp };
   if (users || values.CAUDAL_AUTH === 'off') {
     if (jwks) await checkFile('CAUDAL_JWKS', jwks, parseKeySet);
     return {
@@ -167,16 +170,25 @@ async function servicesOf(
 ): Promise<Keys['services']> {
   if (keys) {
     await checkFile('CAUDAL_SERVICE_JWKS', keys, parseServiceKeySet);
-    return { keys, allow: allowedTo, exclusive: true };
+    return { keys, allow: allowedTo, exclusive: true, keyAdvice: 'Its public half must be in CAUDAL_SERVICE_JWKS.' };
   }
-  return own ? { keys: { keys: [publicHalf(own)] } } : null;
+  if (!own) return null;
+  const name = own.kid === undefined ? '' : ` ${JSON.stringify(own.kid)}`;
+  return {
+    keys: { keys: [publicHalf(own)] },
+    keyAdvice: `This process takes tokens of services that are signed by its own CAUDAL_SERVICE_KEY${name} only: set the same one in all processes, or all public keys in CAUDAL_SERVICE_JWKS.`,
+  };
 }
 
 /** A key set in a file is checked at the start, like one in a setting; later it is read as it is. */
 async function checkFile(name: string, keys: JSONWebKeySet | URL, parse: (text: string) => unknown): Promise<void> {
   if (!(keys instanceof URL) || keys.protocol !== 'file:') return;
   try {
-    parse(await readFile(keys, 'utf8'));
+    // Version 0.2 took a URL from the file of CAUDAL_JWKS_FILE, which the chart mounted.
+    if (parse(await readFile(keys, 'utf8')) instanceof URL)
+      throw new Error(
+        `it has the URL of keys, not the keys. Set ${name} to that URL: in the chart, in settings instead of secrets`,
+      );
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     const wrong = code === undefined ? message : `it can't be read (${code})`;

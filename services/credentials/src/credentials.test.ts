@@ -144,6 +144,34 @@ describe('the scope of an API key', () => {
   });
 });
 
+describe('a rotation', () => {
+  const wanted = { permissions: ['payments.payments.refund'] };
+  const refunding = (subject = 'merchant') =>
+    callOf(subject, can('payments.payments.refund', 'payments.payments.refund:any'));
+  // May rotate the keys of all owners.
+  const rotated = (apiKeyId: string, call: Call) =>
+    api.rotateApiKey(rotation(apiKeyId, 60n), { ...call, authorize: () => {} });
+
+  test('needs the permissions of the key, since its answer is the whole key', async () => {
+    const { apiKeyId } = await api.createApiKey(request(wanted), refunding());
+    for (const has of [can('credentials.keys.write:any'), can('payments.payments.refund')])
+      expect(await refusalOf(rotated(apiKeyId, callOf('support', has)))).toMatchObject({
+        ...{ code: 'PERMISSION_DENIED', reason: 'SCOPE_EXCEEDED' },
+      });
+    // The owner has lost it since.
+    expect(await refusalOf(rotated(apiKeyId, callOf('merchant', can())))).toMatchObject({ reason: 'SCOPE_EXCEEDED' });
+    expect(log.events.map(({ type }) => type)).toEqual(['credentials.key.created.v1']);
+    expect((await rotated(apiKeyId, refunding('admin'))).secret).not.toBe('');
+  });
+
+  test('says who has got the secret, so that revoking that subject ends it', async () => {
+    const { apiKeyId } = await api.createApiKey(request(wanted), refunding());
+    await rotated(apiKeyId, refunding('admin'));
+    const { secrets } = await checks.checkApiKey({ apiKeyId }, testCall());
+    expect(secrets.map(({ maker }) => maker)).toEqual(['admin', 'merchant']);
+  });
+});
+
 describe("another owner's key", () => {
   test('is not read, rotated or revoked', async () => {
     const { apiKeyId } = await api.createApiKey(request(), merchant());

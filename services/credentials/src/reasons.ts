@@ -25,7 +25,8 @@ export const reasons = {
   },
   SCOPE_EXCEEDED: {
     code: 'PERMISSION_DENIED',
-    meaning: 'An API key can have no permission that its creator lacks; `metadata.permission` names it.',
+    meaning:
+      'An API key can have no permission that its creator lacks, and only who has all its permissions can rotate it; `metadata.permission` names the one that is missing.',
   },
   REVOCATIONS_FULL: {
     code: 'RESOURCE_EXHAUSTED',

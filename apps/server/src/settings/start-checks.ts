@@ -180,13 +180,18 @@ const tlsComplete: RuntimeCheck = {
   problem: incompleteTls,
 };
 
-const tlsEverywhere: RuntimeCheck = {
+/** For every command: each may use what it is told. */
+export const urlsOverTls: RuntimeCheck = {
+  of: ['CAUDAL_TLS_REQUIRED'],
+  problem: (values) => (values.CAUDAL_TLS_REQUIRED ? plainUrl(values) : undefined),
+};
+
+const callsByTls: RuntimeCheck = {
   of: ['CAUDAL_TLS_REQUIRED', 'CAUDAL_ROLES', 'CAUDAL_CONTEXTS', 'CAUDAL_TLS_CALLS', 'CAUDAL_FORWARD_HOST'],
   problem(values) {
     if (!values.CAUDAL_TLS_REQUIRED) return undefined;
     const forwards = values.CAUDAL_FORWARD_HOST !== undefined && values.CAUDAL_ROLES.includes('command');
-    const isPlain = (callsOthers(values) || forwards) && !callsOverTls(values);
-    return plainUrl(values) ?? (isPlain ? plainCalls : undefined);
+    return (callsOthers(values) || forwards) && !callsOverTls(values) ? plainCalls : undefined;
   },
 };
 
@@ -237,5 +242,6 @@ export const startChecks: RuntimeCheck[] = [
   portsOfTheirOwn,
   archiveKeyWhole,
   tlsComplete,
-  tlsEverywhere,
+  urlsOverTls,
+  callsByTls,
 ];

@@ -39,8 +39,18 @@ describe('a certificate', () => {
 
 describe('if TLS is required', () => {
   const encrypted = 'postgres://db/caudal?sslmode=verify-full';
-  const problems = (env: Record<string, string>) =>
-    wrong({ CAUDAL_TLS_REQUIRED: 'true', DATABASE_URL: encrypted, ...keys, ...env });
+  /** What is plain is allowed by the settings that have another reason. */
+  const real = (env: Record<string, string>) => {
+    const { CAUDAL_JWKS, ...signing } = keys;
+    const { CAUDAL_OIDC_ISSUER: issuer } = env;
+    return {
+      ...{ CAUDAL_ALLOW_UNSEALED_PERSONAL_DATA: 'true', CAUDAL_ALLOW_HTTP_JWKS: 'true', DATABASE_URL: encrypted },
+      ...signing,
+      ...(issuer === undefined && { CAUDAL_JWKS }),
+      ...env,
+    };
+  };
+  const problems = (env: Record<string, string>) => wrong({ CAUDAL_TLS_REQUIRED: 'true', ...real(env) });
 
   test('what is on this machine, and the embedded database, may be plain', () => {
     expect(wrong({ CAUDAL_TLS_REQUIRED: 'true' })).toEqual([]);
@@ -65,7 +75,10 @@ describe('if TLS is required', () => {
     ['REDIS_URL', ['rediss://cache']],
     ['CAUDAL_ARCHIVE_ENDPOINT', ['https://s3.example']],
     ['CAUDAL_OTLP_ENDPOINT', ['https://traces:4317']],
-    ['CAUDAL_JWKS', ['https://issuer.example/jwks']],
+    ['CAUDAL_OWNER_DATABASE_URL', ['postgres://owner:secret@db/x?sslmode=verify-full', 'postgres://localhost/x']],
+    ['CAUDAL_JWKS', ['https://issuer.example/jwks', 'file:///run/secrets/caudal/CAUDAL_JWKS']],
+    ['CAUDAL_SERVICE_JWKS', ['https://issuer.example/jwks', 'file:///run/secrets/caudal/CAUDAL_SERVICE_JWKS']],
+    ['CAUDAL_OIDC_ISSUER', ['https://issuer.example', 'http://localhost:8080/realms/shop']],
     ['PAYMENTS_GATEWAY_URL', ['https://gateway.example']],
     ['NOTIFICATIONS_MAIL_URL', ['smtps://mail', 'smtp://mail:587?requireTLS=true']],
   ])('%s takes what is encrypted', (name, urls) => {
@@ -94,7 +107,10 @@ describe('if TLS is required', () => {
     ['REDIS_URL', ['redis://cache', 'redis://127.0.0.1@cache']],
     ['CAUDAL_ARCHIVE_ENDPOINT', ['http://s3.example']],
     ['CAUDAL_OTLP_ENDPOINT', ['http://traces:4317']],
+    ['CAUDAL_OWNER_DATABASE_URL', ['postgres://owner:secret@db/x', 'postgres://owner:secret@db/x?sslmode=no-verify']],
     ['CAUDAL_JWKS', ['http://issuer.example/jwks']],
+    ['CAUDAL_SERVICE_JWKS', ['http://issuer.example/jwks']],
+    ['CAUDAL_OIDC_ISSUER', ['http://issuer.example']],
     ['PAYMENTS_GATEWAY_URL', ['http://gateway.example']],
     [
       'NOTIFICATIONS_MAIL_URL',
@@ -102,9 +118,9 @@ describe('if TLS is required', () => {
     ],
   ])('%s refuses what is plain or unverified, and says what to write', (name, urls) => {
     for (const url of urls) expect([url, problems({ [name]: url })]).toEqual([url, [name]]);
-    expect(wrong({ DATABASE_URL: encrypted, ...keys, [name]: urls[0]! })).toEqual([]);
-    const env = { CAUDAL_TLS_REQUIRED: 'true', DATABASE_URL: encrypted, ...keys, [name]: urls[0]! };
-    const [problem] = checkConfig(settings, env, { checks: startChecks }).problems;
+    const env = real({ [name]: urls[0]! });
+    expect(wrong(env)).toEqual([]);
+    const [problem] = checkConfig(settings, { ...env, CAUDAL_TLS_REQUIRED: 'true' }, { checks: startChecks }).problems;
     expect(problem!.fix).toMatch(/^Write .*, or set CAUDAL_TLS_REQUIRED=false$/);
   });
 

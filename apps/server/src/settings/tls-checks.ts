@@ -83,6 +83,7 @@ const mail: Encryption = {
 /** What a process calls, by its setting. A test holds this against all settings that are URLs. */
 export const called: Record<string, Encryption> = {
   DATABASE_URL: postgres,
+  CAUDAL_OWNER_DATABASE_URL: postgres,
   RABBITMQ_URL: scheme('amqps'),
   RABBITMQ_MANAGEMENT_URL: scheme('https'),
   MONGODB_URL: mongodb,
@@ -90,13 +91,16 @@ export const called: Record<string, Encryption> = {
   REDIS_URL: scheme('rediss'),
   CAUDAL_ARCHIVE_ENDPOINT: scheme('https'),
   CAUDAL_JWKS: scheme('https'),
+  CAUDAL_OIDC_ISSUER: scheme('https'),
+  CAUDAL_SERVICE_JWKS: scheme('https'),
   CAUDAL_OTLP_ENDPOINT: scheme('https'),
   PAYMENTS_GATEWAY_URL: scheme('https'),
   NOTIFICATIONS_MAIL_URL: mail,
 };
 
-/** Whether all hosts of a URL are this machine, or it names a socket in the file system. */
+/** Whether all hosts of a URL are this machine, or it names a file or a socket. */
 function isHere(url: string): boolean {
+  if (/^file:/i.test(url)) return true;
   // pg prefers it to the URL's own host.
   const other = parameter(url, 'host');
   if (other !== undefined) return other.startsWith('/') || other.startsWith('%2f') || isLoopback(other);

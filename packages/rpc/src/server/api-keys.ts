@@ -42,6 +42,8 @@ export interface KnownApiKey {
 
 export interface KnownSecret {
   hash: Uint8Array;
+  /** The subject that got it: the key's creator, or who has rotated it. */
+  maker: string;
   /** When it was made, and when it ends; in milliseconds since 1970. */
   madeAt: number;
   endsAt: number;

@@ -9,7 +9,7 @@ import { LRUCache } from 'lru-cache';
 import { textRules } from '../schema/texts.ts';
 import { apiKeyPrefix, matchingSecret, parseApiKey } from './api-keys.ts';
 import { type Credentials, isRevoked, type Revocations, type Shown } from './credentials.ts';
-import type { KeySet } from './key-sets.ts';
+import { isSameKey, type KeySet } from './key-sets.ts';
 import { type TrustRoot, type TrustRootOptions, trustRoot, unauthenticated } from './trust-root.ts';
 
 /**
@@ -77,8 +77,10 @@ interface Remembered {
 /** Checks what callers show. The permissions of a token are the words of its claim `scope`. */
 export function authenticator(options: AuthOptions): Authenticator {
   const { claim = 'sub', leewaySeconds = 5, services, credentials = () => undefined } = options;
-  const users = trustRoot(options, leewaySeconds);
-  const ofServices = services === undefined ? users : services && trustRoot(services, leewaySeconds);
+  const apart = services ? trustRoot(services, leewaySeconds) : services;
+  // Otherwise the key of a pod, if it has been left in the users' set, could make users.
+  const users = trustRoot(options, leewaySeconds, services?.exclusive ? apart?.keys : undefined);
+  const ofServices = apart === undefined ? users : apart;
   const leewayMs = leewaySeconds * 1000;
   // The key is the whole header: to hash it first would cost more than the rest of a look-up.
   const known = new LRUCache<string, Remembered>({
@@ -131,9 +133,7 @@ export function authenticator(options: AuthOptions): Authenticator {
     // Services are not revoked by name, and the list is read with a service's token. It is read beside the keys.
     const asked = names ? null : credentials()?.revocations();
     if (asked instanceof Promise) asked.catch(() => {});
-    const { payload, keyId, keySet } = await root.verify(text);
-    const key = keyNamed(keySet, keyId);
-    if (!names && services?.exclusive && ofServices) await refuseServiceKey(key ? [key] : keySet.keys, ofServices);
+    const { payload, key, keySet } = await root.verify(text);
     const caller = names ? serviceOf(payload, key, services?.allow) : userOf(payload, claim);
     const shown: Shown = {
       subjects: [...new Set([caller.subject, payload.sub!])],
@@ -152,12 +152,6 @@ export function authenticator(options: AuthOptions): Authenticator {
   }
 }
 
-/** The key of this name. Of several with one name it is not known which has signed. */
-function keyNamed({ keys }: KeySet, keyId: string | undefined): JWK | undefined {
-  const named = keyId === undefined ? [] : keys.filter(({ kid }) => kid === keyId);
-  return named.length === 1 ? named[0] : undefined;
-}
-
 /** Whether the token, which is not checked yet, names a service. */
 function namesService(token: string): boolean {
   try {
@@ -168,16 +162,6 @@ function namesService(token: string): boolean {
     return false;
   }
 }
-
-/** Otherwise the key of a pod, if it has been left in the users' set, could make users. */
-async function refuseServiceKey(candidates: readonly JWK[], { keys }: TrustRoot): Promise<void> {
-  const ofServices = await available(keys.get());
-  if (candidates.some((key) => ofServices.keys.some((other) => isSameKey(key, other))))
-    throw unauthenticated('TOKEN_INVALID', 'The token is signed by a key of a service, which can name services only.');
-}
-
-const isSameKey = (a: JWK, b: JWK) =>
-  a === b || (a.kty === b.kty && a.crv === b.crv && a.x === b.x && a.y === b.y && a.n === b.n && a.e === b.e);
 
 function bearer(authorization: string | undefined): string {
   if (!authorization) throw unauthenticated('TOKEN_MISSING', 'The call carries no "Authorization: Bearer" token.');
@@ -205,7 +189,7 @@ async function callerOfKey(text: string, credentials: Credentials | undefined, l
   const [key, revocations] = await available(Promise.all([credentials.apiKey(given.id), credentials.revocations()]));
   const secret = key && matchingSecret(key, given.secret, Date.now());
   if (!secret) throw refused();
-  if (isRevoked(revocations, { subjects: [key.owner, key.creator], issuedAt: secret.madeAt }, leewayMs))
+  if (isRevoked(revocations, { subjects: [key.owner, key.creator, secret.maker], issuedAt: secret.madeAt }, leewayMs))
     throw refused();
   return { subject: userNamed(key.owner, 'owner'), permissions: key.permissions, kind: 'key', credential: key.id };
 }

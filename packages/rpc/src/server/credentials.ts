@@ -83,7 +83,7 @@ export function openCredentials({ readRevocations, readApiKey, maxStaleMs }: Cre
 
 /** What a caller has shown, as the list may name it. */
 export interface Shown {
-  /** A token's subject, and its `sub` if that is another; an API key's owner and its creator. */
+  /** A token's subject, and its `sub` if that is another; an API key's owner, its creator, and who got the secret. */
   subjects: readonly string[];
   tokenId?: string | undefined;
   /** In milliseconds since 1970. */

@@ -26,8 +26,6 @@ export interface KeySource {
 export interface KeySourceOptions {
   /** How long the last keys are used while others can't be read; an hour if absent. */
   maxStaleMs?: number;
-  /** Whether a key counts; all if absent. */
-  accept?(key: JWK): boolean;
 }
 
 /** An issuer whose keys are found by discovery. */
@@ -48,10 +46,10 @@ const discoveryMs = 600_000;
 /** Where keys come from: the set itself, a URL (`https:`, `http:`, `file:`), or an issuer. */
 export function keySource(
   from: JSONWebKeySet | URL | Discovery,
-  { maxStaleMs = hourMs, accept = () => true }: KeySourceOptions = {},
+  { maxStaleMs = hourMs }: KeySourceOptions = {},
 ): KeySource {
   if ('keys' in from) {
-    const set = keySetOf(from, accept);
+    const set = keySetOf(from);
     return { name: 'the settings', isRemote: false, get: () => set, renew: () => set };
   }
   const place = 'issuer' in from ? new URL(from.issuer) : from;
@@ -63,16 +61,32 @@ export function keySource(
     maxStaleMs,
     async read() {
       const found = await text();
-      if (last?.text !== found) last = { text: found, set: keySetOf(parse(found), accept) };
+      if (last?.text !== found) last = { text: found, set: keySetOf(parse(found)) };
       return last.set;
     },
   });
   return { name, isRemote: true, get: keys.get, renew: () => keys.renew(unknownKeyMs) };
 }
 
-function keySetOf({ keys }: JSONWebKeySet, accept: (key: JWK) => boolean): KeySet {
+/** Whether two keys are the same, whatever they are called. */
+export const isSameKey = (a: JWK, b: JWK) =>
+  a === b || (a.kty === b.kty && a.crv === b.crv && a.x === b.x && a.y === b.y && a.n === b.n && a.e === b.e);
+
+/** Takes from a set the keys that another one has, and remembers the last outcome: a new set imports its keys anew. */
+export function keysWithout(): (set: KeySet, others: KeySet) => KeySet {
+  let last: { set: KeySet; others: KeySet; left: KeySet } | undefined;
+  return (set, others) => {
+    if (last?.set !== set || last.others !== others) {
+      const keys = set.keys.filter((key) => !others.keys.some((other) => isSameKey(key, other)));
+      last = { set, others, left: keys.length === set.keys.length ? set : keySetOf({ keys }) };
+    }
+    return last.left;
+  };
+}
+
+function keySetOf({ keys }: { keys: readonly JWK[] }): KeySet {
   // A shared or a private key is none to check with. Whoever publishes one by mistake has other problems.
-  const usable = keys.filter((key) => typeof key?.kty === 'string' && !('k' in key) && !('d' in key) && accept(key));
+  const usable = keys.filter((key) => typeof key?.kty === 'string' && !('k' in key) && !('d' in key));
   return { keys: usable, find: createLocalJWKSet({ keys: usable }) };
 }
 

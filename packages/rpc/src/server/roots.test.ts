@@ -91,8 +91,41 @@ describe('two roots', () => {
       const both = { ...ordersKey.publicKey, kid };
       const authenticate = open({ keys: { keys: [userKey.publicKey, both] } });
       const signing = { ...ordersKey, privateKey: { ...ordersKey.privateKey, kid } };
-      await refused(await token(signing, 'alice'), 'TOKEN_INVALID', authenticate);
+      const header = await token(signing, 'alice');
+      await refused(header, 'TOKEN_INVALID', authenticate);
+      await expect(async () => authenticate(header)).rejects.toThrow('signed by a key of a service');
       expect(await authenticate(await token(userKey, 'alice'))).toMatchObject({ subject: 'alice' });
+    }
+  });
+
+  test('a key of a service in the set of users is in the way of no user, whatever their tokens name', async () => {
+    const named = async (key: Key, kid: string | undefined, subject = 'alice') =>
+      `Bearer ${await new SignJWT({ sub: subject })
+        .setProtectedHeader({ alg: 'EdDSA', ...(kid && { kid }) })
+        .setIssuer(user.issuer)
+        .setAudience(user.audience)
+        .setExpirationTime('1m')
+        .sign(await importJWK(key.privateKey, 'EdDSA'))}`;
+    const { kid: _, ...unnamed } = userKey.publicKey;
+    for (const [own, kid] of [
+      [unnamed, undefined],
+      // Both are called so.
+      [{ ...userKey.publicKey, kid: 's1' }, 's1'],
+    ] as const) {
+      const authenticate = open({ keys: { keys: [ordersKey.publicKey, own] } });
+      expect(await authenticate(await named(userKey, kid))).toMatchObject({ subject: 'alice', kind: 'user' });
+      await refused(await named(ordersKey, kid), 'TOKEN_INVALID', authenticate);
+      await refused(await named(ordersKey, kid, 'service:orders'), 'TOKEN_INVALID', authenticate);
+    }
+  });
+
+  test('whatever a token calls its key, an unknown one is refused', async () => {
+    const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
+    for (const kid of [undefined, '', 'x', 'x'.repeat(2_000), 5, null, {}, ['u1'], 'a\nb']) {
+      const header = `Bearer ${part({ alg: 'EdDSA', kid })}.${part({ sub: 'alice', exp: 4e9 })}.AAAA`;
+      const error = await Promise.resolve(open()(header)).catch((thrown: Error) => thrown);
+      expect(error).toMatchObject({ code: 'UNAUTHENTICATED', reason: 'TOKEN_INVALID' });
+      expect((error as Error).message.length).toBeLessThan(300);
     }
   });
 
@@ -213,7 +246,9 @@ describe('API keys', () => {
   const text = formatApiKey(id, secret);
   const known = (more: Partial<KnownApiKey> = {}): KnownApiKey => ({
     ...{ id, owner: 'merchant', creator: 'admin', permissions: new Set(['a.b.c:any']) },
-    secrets: [{ hash: hashOfSecret(secret), madeAt: Date.now() - minute, endsAt: Date.now() + 600 * minute }],
+    secrets: [
+      { hash: hashOfSecret(secret), maker: 'admin', madeAt: Date.now() - minute, endsAt: Date.now() + 600 * minute },
+    ],
     expiresAt: Date.now() + 600 * minute,
     ...more,
   });
@@ -242,12 +277,12 @@ describe('API keys', () => {
     [
       'a secret that has ended',
       text,
-      () => known({ secrets: [{ hash: hashOfSecret(secret), madeAt: 0, endsAt: Date.now() - 1 }] }),
+      () => known({ secrets: [{ hash: hashOfSecret(secret), maker: 'admin', madeAt: 0, endsAt: Date.now() - 1 }] }),
     ],
     [
       'a hash that is stored short',
       text,
-      () => known({ secrets: [{ hash: Buffer.alloc(0), madeAt: 0, endsAt: 9e15 }] }),
+      () => known({ secrets: [{ hash: Buffer.alloc(0), maker: 'admin', madeAt: 0, endsAt: 9e15 }] }),
     ],
   ])('%s is refused, and the answer says no more', async (_, shown, key) => {
     const { authenticate } = opened(key?.());
@@ -277,11 +312,27 @@ describe('API keys', () => {
     }
   });
 
+  test('end with the subject that has rotated them, and only the secret that it got', async () => {
+    const given = newSecret();
+    const times = { madeAt: Date.now() - minute, endsAt: Date.now() + 600 * minute };
+    const secrets = [
+      { hash: hashOfSecret(given), maker: 'support', ...times },
+      { hash: hashOfSecret(secret), maker: 'admin', ...times },
+    ];
+    const { state, authenticate } = opened(known({ secrets }));
+    const header = `Bearer ${formatApiKey(id, given)}`;
+    await authenticate(header);
+    state.list = { ...none, subjects: new Map([['support', Date.now()]]) };
+    letPass(minute);
+    await refused(header, 'API_KEY_INVALID', authenticate);
+    expect(await authenticate(`Bearer ${text}`)).toMatchObject({ subject: 'merchant' });
+  });
+
   test('both secrets count while they overlap', async () => {
     const next = newSecret();
     const secrets = [
-      { hash: hashOfSecret(next), madeAt: Date.now(), endsAt: 9e15 },
-      { hash: hashOfSecret(secret), madeAt: Date.now() - minute, endsAt: Date.now() + minute },
+      { hash: hashOfSecret(next), maker: 'support', madeAt: Date.now(), endsAt: 9e15 },
+      { hash: hashOfSecret(secret), maker: 'admin', madeAt: Date.now() - minute, endsAt: Date.now() + minute },
     ];
     const { authenticate } = opened(known({ secrets }));
     for (const shown of [secret, next]) await authenticate(`Bearer ${formatApiKey(id, shown)}`);

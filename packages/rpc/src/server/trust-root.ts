@@ -1,7 +1,22 @@
 /** A trust root: an issuer, its keys, and what its tokens must be. Checks JSON Web Tokens (RFC 7519) with it. */
 import { CaudalError, unavailable } from '@caudal/kernel/errors.ts';
-import { errors, type JSONWebKeySet, type JWTPayload, type JWTVerifyResult, jwtVerify } from 'jose';
-import { type Discovery, type KeySet, type KeySource, type KeySourceOptions, keySource } from './key-sets.ts';
+import {
+  decodeProtectedHeader,
+  errors,
+  type JSONWebKeySet,
+  type JWK,
+  type JWTPayload,
+  type JWTVerifyResult,
+  jwtVerify,
+} from 'jose';
+import {
+  type Discovery,
+  type KeySet,
+  type KeySource,
+  type KeySourceOptions,
+  keySource,
+  keysWithout,
+} from './key-sets.ts';
 
 export interface TrustRootOptions {
   /** The public keys, or where they are. */
@@ -14,6 +29,8 @@ export interface TrustRootOptions {
   lifetime?: TokenLifetime;
   /** How the keys are kept. */
   keeping?: KeySourceOptions;
+  /** What to do if no key fits a token, for the message: a sentence. */
+  keyAdvice?: string;
 }
 
 export interface TokenLifetime {
@@ -30,32 +47,40 @@ export interface TrustRoot {
 
 export interface Verified {
   payload: JWTPayload;
-  /** The name of the key that has signed it, if the token names one. */
-  keyId: string | undefined;
-  /** The keys that it was checked with. */
+  /** The key that has signed it; undefined if the token names none, or several have the name. */
+  key: JWK | undefined;
+  /** The keys of the root by which it was checked. */
   keySet: KeySet;
 }
 
 /** Calls with an unknown key that wait for the keys to be read again: anybody can make up a key's name. */
 const maxRenewing = 16;
+/** Characters of a key's name that a message shows: a caller may have made it up. */
+const maxShown = 100;
 
 const algorithms = ['EdDSA', 'ES256', 'RS256'];
 
-/** `leewaySeconds`: by how much clocks may differ. */
-export function trustRoot(options: TrustRootOptions, leewaySeconds: number): TrustRoot {
-  const { issuer, audience, lifetime } = options;
+/**
+ * `leewaySeconds`: by how much clocks may differ. `reserved`: keys that don't count here, though they may be among those of this
+ * root; nor does a token without a key's name meet them.
+ */
+export function trustRoot(options: TrustRootOptions, leewaySeconds: number, reserved?: KeySource): TrustRoot {
+  const { issuer, audience, lifetime, keyAdvice = 'Check its key, iss and aud.' } = options;
   const keys = keySource(options.keys, options.keeping);
   let renewing = 0;
   const expected = { algorithms, issuer, audience, clockTolerance: leewaySeconds, requiredClaims: ['exp', 'sub'] };
 
+  const without = keysWithout();
+  const usable = async (keySet: KeySet) => (reserved ? without(keySet, await known(reserved.get())) : keySet);
+
   async function verifyWith(token: string, keySet: KeySet): Promise<JWTVerifyResult> {
-    return jwtVerify(token, keySet.find, expected);
+    return jwtVerify(token, (await usable(keySet)).find, expected);
   }
 
   return {
     keys,
     async verify(token) {
-      let keySet: KeySet;
+      let keySet: KeySet | undefined;
       let result: JWTVerifyResult;
       try {
         keySet = await known(keys.get());
@@ -72,12 +97,23 @@ export function trustRoot(options: TrustRootOptions, leewaySeconds: number): Tru
       } catch (error) {
         if (error instanceof CaudalError) throw error;
         if (error instanceof errors.JWTExpired) throw unauthenticated('TOKEN_EXPIRED', 'The token has expired.', error);
-        throw unauthenticated('TOKEN_INVALID', 'The token is not valid: check its key, iss and aud.', error);
+        throw unauthenticated('TOKEN_INVALID', await problemOf(token, error, keySet), error);
       }
       checkTimes(result.payload);
-      return { payload: result.payload, keyId: result.protectedHeader.kid, keySet };
+      return { payload: result.payload, key: keyNamed(await usable(keySet), result.protectedHeader.kid), keySet };
     },
   };
+
+  async function problemOf(token: string, error: unknown, keySet: KeySet | undefined): Promise<string> {
+    const isUnknown = error instanceof errors.JWKSNoMatchingKey;
+    if (!isUnknown && !(error instanceof errors.JWSSignatureVerificationFailed))
+      return 'The token is not valid: check its key, iss and aud.';
+    const { kid } = decodeProtectedHeader(token);
+    if (isUnknown && keySet && keyNamed(keySet, kid) && !keyNamed(await usable(keySet), kid))
+      return 'The token is signed by a key of a service, which can name services only.';
+    const name = typeof kid === 'string' ? ` ${JSON.stringify(kid.slice(0, maxShown))}` : '';
+    return `The token is signed by a key${name} that is not known here. ${keyAdvice}`;
+  }
 
   /** If the keys can't be read, the token may be valid. */
   async function known(found: KeySet | Promise<KeySet>): Promise<KeySet> {
@@ -103,6 +139,12 @@ export function trustRoot(options: TrustRootOptions, leewaySeconds: number): Tru
         `The token is valid for longer than ${setting} allows, ${maxSeconds} s: get one with an earlier exp.`,
       );
   }
+}
+
+/** The key of this name. Of several with one name it is not known which has signed. */
+function keyNamed({ keys }: KeySet, keyId: string | undefined): JWK | undefined {
+  const named = keyId === undefined ? [] : keys.filter(({ kid }) => kid === keyId);
+  return named.length === 1 ? named[0] : undefined;
 }
 
 /** The error of a caller that could not be identified. */

@@ -14,8 +14,11 @@ export interface Made {
 export interface Authority {
   /** Its own certificate, in PEM. */
   ca: string;
-  /** A certificate for these names (DNS names and IPv4 addresses). `endsMs`: from now, an hour if absent. */
-  make(names: string[], options?: { endsMs?: number }): Made;
+  /**
+   * A certificate for these names (DNS names, IPv4 addresses, and URIs). `endsMs`: from now, an hour if absent. `alternatives`:
+   * instead of the names, of which the first is the subject in any case.
+   */
+  make(names: string[], options?: { endsMs?: number; alternatives?: string[] }): Made;
 }
 
 const hour = 3_600_000;
@@ -90,11 +93,12 @@ export function makeAuthority(subject = 'An authority for tests'): Authority {
   });
   return {
     ca,
-    make(names, { endsMs = hour } = {}) {
+    make(names, { endsMs = hour, alternatives: others = names } = {}) {
       const key = newKey();
-      const alternatives = names.map((each) =>
-        isIPv4(each) ? tlv(0x87, Buffer.from(each.split('.').map(Number))) : tlv(0x82, Buffer.from(each)),
-      );
+      const alternatives = others.map((each) => {
+        if (isIPv4(each)) return tlv(0x87, Buffer.from(each.split('.').map(Number)));
+        return tlv(each.includes('://') ? 0x86 : 0x82, Buffer.from(each));
+      });
       const certificate = certify({
         ...{ subject: names[0]!, issuer: subject, of: key, signer: own, ends: new Date(Date.now() + endsMs) },
         extensions: [

@@ -29,8 +29,9 @@ export function credentialCheckService({ aggregates, clock }: CheckDependencies)
         owner,
         creator,
         permissions: [...permissions],
-        secrets: secrets.map(({ hash, madeAt, endsAt }) => ({
+        secrets: secrets.map(({ hash, maker, madeAt, endsAt }) => ({
           hash: Buffer.from(hash),
+          maker,
           madeMillis: BigInt(madeAt.getTime()),
           endMillis: endsAt ? BigInt(endsAt.getTime()) : expireMillis,
         })),

@@ -27,7 +27,7 @@ import {
   revokeSubject,
   revokeToken,
 } from '../domain/revocations.ts';
-import { checkScope, refuseApiKeys } from '../domain/scope.ts';
+import { checkPermissions, checkScope, refuseApiKeys } from '../domain/scope.ts';
 import { apiKeyMessage, revocationMessage } from '../messages.ts';
 
 export interface CredentialDependencies {
@@ -44,6 +44,7 @@ export function credentialService({ aggregates, ids }: CredentialDependencies) {
     async createApiKey({ owner, displayName, permissions: wanted, expireTime }, call) {
       refuseApiKeys(call.caller);
       const permissions = [...new Set(wanted)].sort();
+      checkPermissions(permissions);
       checkScope(call.caller, owner, permissions);
       const apiKeyId = call.commandId ? derivedId(call.commandId.key, 'api key') : ids();
       return withSecret(apiKeyId, (secretHash) =>
@@ -59,9 +60,12 @@ export function credentialService({ aggregates, ids }: CredentialDependencies) {
       refuseApiKeys(call.caller);
       const overlapMs = Number(overlap?.seconds ?? usualOverlapSeconds) * 1000;
       return withSecret(apiKeyId, (secretHash) =>
-        changeOwn(apiKeyId, call, (state, context) =>
-          rotateKey(state, context, { apiKeyId, secretHash, overlapMs, expireTime }),
-        ),
+        changeOwn(apiKeyId, call, (state, context) => {
+          // The answer has the whole key, so that who gets it can do what the key can.
+          checkScope(call.caller, state.owner, state.permissions);
+          const rotator = call.caller.subject;
+          return rotateKey(state, context, { apiKeyId, secretHash, overlapMs, expireTime, rotator });
+        }),
       );
     },
     async revokeApiKey({ apiKeyId, reason }, call) {

@@ -14,13 +14,13 @@ const wanted = {
 const created: ApiKeyEvent = { $case: 'created', value: { ...wanted, expireTime: inDays(90) } };
 const rotated = (byte: number, formerEndTime: Date): ApiKeyEvent => ({
   $case: 'rotated',
-  value: { secretHash: hash(byte), formerEndTime, expireTime: inDays(90) },
+  value: { secretHash: hash(byte), formerEndTime, expireTime: inDays(90), rotator: 'merchant' },
 });
 const revoked: ApiKeyEvent = { $case: 'revoked', value: { reason: 'lost' } };
 const after = (...events: ApiKeyEvent[]) => given(apiKeyDecider, events, now);
 const rotating =
   (overlapMs: number, expireTime?: Date) => (state: Parameters<typeof rotateKey>[0], context: { now: Date }) =>
-    rotateKey(state, context, { apiKeyId: 'k1', secretHash: hash(2), overlapMs, expireTime });
+    rotateKey(state, context, { apiKeyId: 'k1', secretHash: hash(2), overlapMs, expireTime, rotator: 'merchant' });
 
 describe('an API key', () => {
   test('is made once, for 90 days if nothing is said, for 366 at most', () => {
@@ -36,13 +36,13 @@ describe('an API key', () => {
   });
 
   test('has a present secret, and after a rotation the one before for its overlap', () => {
-    expect(after(created).state.secrets).toEqual([{ hash: hash(1), madeAt: now, endsAt: undefined }]);
+    expect(after(created).state.secrets).toEqual([{ hash: hash(1), maker: 'admin', madeAt: now, endsAt: undefined }]);
     after(created)
       .when(rotating(dayMs))
       .gives([rotated(2, inDays(1))]);
     expect(after(created, rotated(2, inDays(1))).state.secrets).toEqual([
-      { hash: hash(2), madeAt: now, endsAt: undefined },
-      { hash: hash(1), madeAt: now, endsAt: inDays(1) },
+      { hash: hash(2), maker: 'merchant', madeAt: now, endsAt: undefined },
+      { hash: hash(1), maker: 'admin', madeAt: now, endsAt: inDays(1) },
     ]);
   });
 
@@ -52,7 +52,7 @@ describe('an API key', () => {
     overlapping.when(rotating(0)).gives([rotated(2, now)]);
     overlapping.when(rotating(dayMs), inDays(2)).gives([rotated(2, inDays(3))]);
     expect(after(created, rotated(2, inDays(1)), rotated(3, now)).state.secrets).toEqual([
-      { hash: hash(3), madeAt: now, endsAt: undefined },
+      { hash: hash(3), maker: 'merchant', madeAt: now, endsAt: undefined },
     ]);
     const often = Array.from({ length: 50 }, (_, number) => rotated(number, inDays(number + 1)));
     expect(after(created, ...often).state.secrets).toHaveLength(2);
@@ -61,12 +61,12 @@ describe('an API key', () => {
   test('keeps its end at a rotation, or gets another one', () => {
     after(created)
       .when(rotating(0, inDays(300)))
-      .gives([{ $case: 'rotated', value: { secretHash: hash(2), formerEndTime: now, expireTime: inDays(300) } }]);
+      .gives([{ ...rotated(2, now), value: { ...rotated(2, now).value, expireTime: inDays(300) } } as ApiKeyEvent]);
     after(created).when(rotating(0), inDays(91)).refuses('FAILED_PRECONDITION', 'API_KEY_EXPIRED');
     after(created)
       .when(rotating(0, inDays(400)), inDays(91))
       .gives([
-        { $case: 'rotated', value: { secretHash: hash(2), formerEndTime: inDays(91), expireTime: inDays(400) } },
+        { $case: 'rotated', value: { ...rotated(2, inDays(91)).value, expireTime: inDays(400) } } as ApiKeyEvent,
       ]);
   });
 

@@ -14,6 +14,8 @@ export type ApiKeyEvent = EventOf<typeof apiKey>;
 /** A secret by its hash. */
 export interface Secret {
   hash: Uint8Array;
+  /** The subject that got it: the creator of the key, or who has rotated it. */
+  maker: string;
   madeAt: Date;
   /** Undefined for the present one: it ends with the key. */
   endsAt: Date | undefined;
@@ -57,16 +59,16 @@ export const apiKeyDecider: Decider<ApiKeyState, ApiKeyEvent> = {
     switch (event.$case) {
       case 'created': {
         const { secretHash, ...made } = event.value;
-        const secrets = [{ hash: secretHash, madeAt: at, endsAt: undefined }];
+        const secrets = [{ hash: secretHash, maker: made.creator, madeAt: at, endsAt: undefined }];
         return { ...state, ...made, secrets, createTime: at, updateTime: at };
       }
       case 'rotated': {
-        const { secretHash, formerEndTime, expireTime } = event.value;
+        const { secretHash, formerEndTime, expireTime, rotator } = event.value;
         const [present] = state.secrets;
         // Without overlap the others have ended.
         const overlaps = formerEndTime !== undefined && formerEndTime > at;
         const former = present && overlaps ? [{ ...present, endsAt: formerEndTime }] : [];
-        const secrets = [{ hash: secretHash, madeAt: at, endsAt: undefined }, ...former];
+        const secrets = [{ hash: secretHash, maker: rotator, madeAt: at, endsAt: undefined }, ...former];
         return { ...state, secrets, expireTime, updateTime: at };
       }
       case 'revoked':
@@ -99,11 +101,13 @@ export function rotateKey(
     secretHash,
     overlapMs,
     expireTime,
+    rotator,
   }: {
     apiKeyId: string;
     secretHash: Buffer;
     overlapMs: number;
     expireTime: Date | undefined;
+    rotator: string;
   },
 ): ApiKeyEvent[] {
   mustExist(state, apiKeyId);
@@ -118,7 +122,7 @@ export function rotateKey(
       `The secret before the last rotation counts until ${former.toISOString()}: rotate after that, or with an overlap of 0s, which ends all other secrets.`,
     );
   const formerEndTime = new Date(now.getTime() + overlapMs);
-  return [{ $case: 'rotated', value: { secretHash, formerEndTime, expireTime: until } }];
+  return [{ $case: 'rotated', value: { secretHash, formerEndTime, expireTime: until, rotator } }];
 }
 
 /** Ends the key. A repeat changes nothing. Refused: NOT_FOUND. */

@@ -18,7 +18,10 @@ const viewAfter = (...events: ApiKeyEvent[]) =>
 const made = { apiKeyId: 'k1', owner: 'm', creator: 'a', displayName: 'Shop', permissions: ['p'], expireTime: at(30) };
 const secretHash = Buffer.alloc(32, 7);
 const created: ApiKeyEvent = { $case: 'created', value: { ...made, secretHash } };
-const rotated: ApiKeyEvent = { $case: 'rotated', value: { secretHash, formerEndTime: at(9), expireTime: at(60) } };
+const rotated: ApiKeyEvent = {
+  $case: 'rotated',
+  value: { secretHash, formerEndTime: at(9), expireTime: at(60), rotator: 'm' },
+};
 const revoked: ApiKeyEvent = { $case: 'revoked', value: { reason: 'lost' } };
 
 test('a view has what a key is, without its secret and the hash', () => {

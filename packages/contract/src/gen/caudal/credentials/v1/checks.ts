@@ -42,6 +42,8 @@ export interface ApiKeySecret {
   madeMillis: bigint;
   /** When it ends, in milliseconds since 1970. */
   endMillis: bigint;
+  /** The subject that got it: the key's creator, or who has rotated it. */
+  maker: string;
 }
 
 export interface ListRevokedRequest {
@@ -304,7 +306,7 @@ export const CheckApiKeyResponse: MessageFns<CheckApiKeyResponse> = {
 };
 
 function createBaseApiKeySecret(): ApiKeySecret {
-  return { hash: Buffer.alloc(0), madeMillis: 0n, endMillis: 0n };
+  return { hash: Buffer.alloc(0), madeMillis: 0n, endMillis: 0n, maker: "" };
 }
 
 export const ApiKeySecret: MessageFns<ApiKeySecret> = {
@@ -323,6 +325,9 @@ export const ApiKeySecret: MessageFns<ApiKeySecret> = {
         throw new globalThis.Error("value provided for field message.endMillis of type int64 too large");
       }
       writer.uint32(24).int64(message.endMillis);
+    }
+    if (message.maker !== "") {
+      writer.uint32(34).string(message.maker);
     }
     return writer;
   },
@@ -364,6 +369,14 @@ export const ApiKeySecret: MessageFns<ApiKeySecret> = {
             message.endMillis = reader.int64() as bigint;
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.maker = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -389,6 +402,7 @@ export const ApiKeySecret: MessageFns<ApiKeySecret> = {
         : isSet(object.end_millis)
         ? BigInt(object.end_millis)
         : 0n,
+      maker: isSet(object.maker) ? globalThis.String(object.maker) : "",
     };
   },
 
@@ -403,6 +417,9 @@ export const ApiKeySecret: MessageFns<ApiKeySecret> = {
     if (message.endMillis !== 0n) {
       obj.endMillis = message.endMillis.toString();
     }
+    if (message.maker !== "") {
+      obj.maker = message.maker;
+    }
     return obj;
   },
 
@@ -416,6 +433,7 @@ export const ApiKeySecret: MessageFns<ApiKeySecret> = {
       ? BigInt(object.madeMillis)
       : 0n;
     message.endMillis = (object.endMillis !== undefined && object.endMillis !== null) ? BigInt(object.endMillis) : 0n;
+    message.maker = object.maker ?? "";
     return message;
   },
 };

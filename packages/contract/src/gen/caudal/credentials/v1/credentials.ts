@@ -1763,6 +1763,7 @@ export const CredentialServiceService = {
   /**
    * Gives an API key a new secret, which only this answer has: a repeat is refused. The one before counts for the time of
    * the overlap. While it does, only a rotation without overlap is accepted, which ends both.
+   * The caller must have the permissions of the key, as for its creation.
    */
   rotateApiKey: {
     path: "/caudal.credentials.v1.CredentialService/RotateApiKey" as const,
@@ -1814,6 +1815,7 @@ export interface CredentialServiceServer extends UntypedServiceImplementation {
   /**
    * Gives an API key a new secret, which only this answer has: a repeat is refused. The one before counts for the time of
    * the overlap. While it does, only a rotation without overlap is accepted, which ends both.
+   * The caller must have the permissions of the key, as for its creation.
    */
   rotateApiKey: handleUnaryCall<RotateApiKeyRequest, ApiKey>;
   /** Revokes an API key. Processes refuse it within a minute. A repeat changes nothing. */

@@ -40,7 +40,11 @@ export interface ApiKeyCreated {
 export interface ApiKeyRotated {
   secretHash: Buffer;
   formerEndTime: Date | undefined;
-  expireTime: Date | undefined;
+  expireTime:
+    | Date
+    | undefined;
+  /** The subject of the caller that has rotated it. */
+  rotator: string;
 }
 
 /** An API key was revoked. */
@@ -389,7 +393,7 @@ export const ApiKeyCreated: MessageFns<ApiKeyCreated> = {
 };
 
 function createBaseApiKeyRotated(): ApiKeyRotated {
-  return { secretHash: Buffer.alloc(0), formerEndTime: undefined, expireTime: undefined };
+  return { secretHash: Buffer.alloc(0), formerEndTime: undefined, expireTime: undefined, rotator: "" };
 }
 
 export const ApiKeyRotated: MessageFns<ApiKeyRotated> = {
@@ -402,6 +406,9 @@ export const ApiKeyRotated: MessageFns<ApiKeyRotated> = {
     }
     if (message.expireTime !== undefined) {
       Timestamp.encode(toTimestamp(message.expireTime), writer.uint32(26).fork()).join();
+    }
+    if (message.rotator !== "") {
+      writer.uint32(34).string(message.rotator);
     }
     return writer;
   },
@@ -443,6 +450,14 @@ export const ApiKeyRotated: MessageFns<ApiKeyRotated> = {
             message.expireTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.rotator = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -472,6 +487,7 @@ export const ApiKeyRotated: MessageFns<ApiKeyRotated> = {
         : isSet(object.expire_time)
         ? fromJsonTimestamp(object.expire_time)
         : undefined,
+      rotator: isSet(object.rotator) ? globalThis.String(object.rotator) : "",
     };
   },
 
@@ -486,6 +502,9 @@ export const ApiKeyRotated: MessageFns<ApiKeyRotated> = {
     if (message.expireTime !== undefined) {
       obj.expireTime = message.expireTime.toISOString();
     }
+    if (message.rotator !== "") {
+      obj.rotator = message.rotator;
+    }
     return obj;
   },
 
@@ -497,6 +516,7 @@ export const ApiKeyRotated: MessageFns<ApiKeyRotated> = {
     message.secretHash = object.secretHash ?? Buffer.alloc(0);
     message.formerEndTime = object.formerEndTime ?? undefined;
     message.expireTime = object.expireTime ?? undefined;
+    message.rotator = object.rotator ?? "";
     return message;
   },
 };
