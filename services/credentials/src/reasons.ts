@@ -27,6 +27,10 @@ export const reasons = {
     code: 'PERMISSION_DENIED',
     meaning: 'An API key can have no permission that its creator lacks; `metadata.permission` names it.',
   },
+  OWNER_ERASED: {
+    code: 'FAILED_PRECONDITION',
+    meaning: 'The customer of this id was erased: its API keys count no more, and none can be made.',
+  },
   REVOCATIONS_FULL: {
     code: 'RESOURCE_EXHAUSTED',
     meaning:
