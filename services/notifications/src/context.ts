@@ -50,7 +50,7 @@ export const notifications = defineContext({
     'orders.orders.read:any',
     'payments.payments.read:any',
     'shipping.shipments.read:any',
-    ...logPermissions('orders', 'payments', 'shipping'),
+    ...logPermissions('customers', 'orders', 'payments', 'shipping'),
   ],
   deciders: [notificationDecider, recipientDecider],
   commands: () => [],

@@ -43,7 +43,7 @@ export const orders = defineContext({
     'orders.orders.read:any',
     'payments.payments.write',
     'shipping.shipments.create',
-    ...logPermissions('payments', 'shipping'),
+    ...logPermissions('customers', 'payments', 'shipping'),
   ],
   deciders: [orderDecider, fulfilmentDecider, erasureDecider],
   commands: ({ aggregates, client, clock, ids, openTexts }) => [
