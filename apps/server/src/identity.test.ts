@@ -104,6 +104,7 @@ describe('configured keys', () => {
     expect([...own.permissions].sort()).toContain('customers.customers.read:any');
     const asked = ['catalog.products.write:any', 'log.events.read'];
     expect([...(await check(identity, await asService(ofOrders, 'service:orders', asked))).permissions]).toEqual([
+      'log.events.read:customers',
       'log.events.read:payments',
       'log.events.read:shipping',
     ]);

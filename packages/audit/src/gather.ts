@@ -64,7 +64,7 @@ export function gather({ singlesOfCaller, singlesOfAll, mostCallers }: Bounds): 
       }
       const { counted } = caller;
       if (!counted) {
-        caller.counted = { ...entry, requestId: '', reason: '', time: now, count: 1 };
+        caller.counted = { ...entry, requestId: '', reason: '', wrote: '', time: now, count: 1 };
         return undefined;
       }
       counted.count++;

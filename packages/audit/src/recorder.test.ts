@@ -128,6 +128,30 @@ describe('reads of personal data', () => {
   });
 });
 
+describe("acts on callers' own resources", () => {
+  const own = (n: number, fields = {}) =>
+    entry({ outcome: 'OK', own: true, wrote: `payments.wallet/w@${n}`, ...fields });
+
+  test('are records of their own up to 60 a caller and minute, then counted', async () => {
+    for (let n = 0; n < 5_000; n++) recorder.note(own(n));
+    await pass(61_500);
+    expect(store.records()).toHaveLength(61);
+    expect(store.records().at(-1)).toMatchObject({ kind: 'ACT', subject: 'ada', count: 4_940, wrote: '' });
+  });
+
+  test('of any number of callers: a bounded number of records a minute, no act uncounted, and no other record lost', async () => {
+    for (let n = 0; n < 30_000; n++) recorder.note(own(n, { subject: `s-${n % 5_000}` }));
+    recorder.note(entry({ resource: 'by hand' }));
+    recorder.note(read(1));
+    await pass(63_000);
+    const acts = store.records().filter(({ kind, resource }) => kind === 'ACT' && resource !== 'by hand');
+    expect(acts.reduce((sum, { count }) => sum + count, 0)).toBe(30_000);
+    expect(acts.length).toBeLessThanOrEqual(1_000 + 500 + 1);
+    expect(store.records().filter(({ resource }) => resource === 'by hand' || resource === 'c-1')).toHaveLength(2);
+    expect(store.records().filter(({ outcome }) => outcome === 'LOST')).toEqual([]);
+  });
+});
+
 describe('while the database is away', () => {
   const away = () => unavailable('PostgreSQL', new Error('refused'));
 

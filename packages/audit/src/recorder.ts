@@ -46,12 +46,21 @@ const readBounds = {
   singlesOfAll: 3_000,
   mostCallers: 200,
 };
+/** Acts on callers' own resources. Their events name the callers, too. */
+const ownBounds = { singlesOfCaller: () => 60, singlesOfAll: 1_000, mostCallers: 500 };
 
 export interface Recorder extends Running {
   /** Resolves when the record is on disk. Rejects with UNAVAILABLE or RESOURCE_EXHAUSTED; then it is not, or may not be. */
   write(entry: AuditEntry): Promise<void>;
   /** The record is written soon. Never throws, and never waits. */
   note(entry: AuditEntry): void;
+}
+
+/** Under which bounds the entry is counted; undefined: each has a record. */
+function boundsOf({ kind, subject, own }: AuditEntry): 'denied' | 'unknown' | 'reads' | 'own' | undefined {
+  if (kind === 'PERSONAL') return 'reads';
+  if (kind === 'DENIAL') return subject ? 'denied' : 'unknown';
+  return own && 'own';
 }
 
 interface Act {
@@ -65,7 +74,12 @@ export function openRecorder({ database, clock = systemClock }: { database: Tran
   let waiting: Pending[] = [];
   const acts: Act[] = [];
   /** Callers with a token, and without: so that those without one, who can't be counted, leave room for the others. */
-  const gathered = { denied: gather(denialBounds), unknown: gather(denialBounds), reads: gather(readBounds) };
+  const gathered = {
+    denied: gather(denialBounds),
+    unknown: gather(denialBounds),
+    reads: gather(readBounds),
+    own: gather(ownBounds),
+  };
   let dropped = 0;
   let flushing: Promise<void> | undefined;
   let flushTimer: NodeJS.Timeout | undefined;
@@ -90,11 +104,11 @@ export function openRecorder({ database, clock = systemClock }: { database: Tran
 
   function note(entry: AuditEntry): void {
     const now = clock();
-    if (entry.kind !== 'DENIAL' && entry.kind !== 'PERSONAL') {
+    const among = boundsOf(entry);
+    if (!among) {
       push({ ...entry, time: now, count: 1 });
       return;
     }
-    const among = entry.kind === 'PERSONAL' ? 'reads' : entry.subject ? 'denied' : 'unknown';
     const single = gathered[among].take(entry, now);
     windowTimer ??= setTimeout(endWindow, windowMs).unref();
     if (!single) return;

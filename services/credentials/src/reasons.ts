@@ -28,6 +28,10 @@ export const reasons = {
     meaning:
       'An API key can have no permission that its creator lacks, and only who has all its permissions can rotate it; `metadata.permission` names the one that is missing.',
   },
+  OWNER_ERASED: {
+    code: 'FAILED_PRECONDITION',
+    meaning: 'The customer of this id was erased: its API keys count no more, and none can be made.',
+  },
   REVOCATIONS_FULL: {
     code: 'RESOURCE_EXHAUSTED',
     meaning:

@@ -12,10 +12,12 @@ const actNumbers = [
   ApprovalAct.APPROVAL_ACT_DEPOSIT,
   ApprovalAct.APPROVAL_ACT_REFUND,
   ApprovalAct.APPROVAL_ACT_SETTLEMENT,
+  ApprovalAct.APPROVAL_ACT_WITHDRAWAL,
+  ApprovalAct.APPROVAL_ACT_TRANSFER,
 ] as const;
 
 export function approvalMessage(state: ApprovalState, version: number, now: Date): Approval {
-  const { status, act, ...fields } = state;
+  const { status, act, command: _, grantKey: __, ...fields } = state;
   return {
     ...fields,
     status: isExpired(state, now) ? ApprovalStatus.APPROVAL_STATUS_EXPIRED : statuses[status],

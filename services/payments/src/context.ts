@@ -44,7 +44,7 @@ export const payments = defineContext({
     }),
     PAYMENTS_FOUR_EYES: setting.list({
       description:
-        'The acts that a second person must grant before they are done, with commas between them: deposits, refunds by hand, settlements. None if not set. Set it alike in all processes.',
+        'The acts that a second person must grant before they are done, with commas between them: deposits, refunds by hand, settlements; withdrawals and transfers from wallets of others. None if not set. Set it alike in all processes.',
       optional: true,
       allowed: fourEyesActs,
     }),
@@ -63,7 +63,7 @@ export const payments = defineContext({
     return [
       paymentService({ aggregates, ids, eyes }),
       walletService({ aggregates, ids, shareLog: () => true, eyes }),
-      approvalService({ aggregates, clock }),
+      approvalService({ aggregates, ids, clock }),
     ];
   },
   queries: ({ views, aggregates, clock }) => [

@@ -60,11 +60,16 @@ export const reasons = {
   APPROVAL_PENDING: {
     code: 'FAILED_PRECONDITION',
     meaning:
-      'The act needs a second person. It was not done: another caller grants the approval that the metadata names, and then it is. A repeat with the same request_id asks for the same approval.',
+      'The act needs a second person. It was not done: another caller grants the approval that the metadata names, and then it is. A repeat with the same request_id asks for the same approval, and gets the answer of the act once it is done.',
   },
   APPROVAL_ENDED: {
     code: 'FAILED_PRECONDITION',
-    meaning: 'The approval was granted or rejected, or has expired. If it was granted, the act is done.',
+    meaning:
+      'The approval was granted or rejected, or has expired; or its act was done without it, where none was needed. If it was granted, the act is done.',
+  },
+  APPROVAL_NEEDS_TOKEN: {
+    code: 'PERMISSION_DENIED',
+    meaning: 'An act that needs a second person is asked for and granted with tokens, not with an API key.',
   },
   APPROVER_IS_REQUESTER: {
     code: 'PERMISSION_DENIED',

@@ -163,8 +163,16 @@ describe.each(protocols)('over %s', (protocol) => {
   test("an act on the caller's own resource is recorded once, and waits for nothing", async () => {
     const as = await token('ada', ['payments.wallets.withdraw']);
     expect(await send(protocol, { as, verb: 'withdraw' })).toBe('OK');
-    expect(records).toEqual([expect.objectContaining({ kind: 'ACT', subject: 'ada', outcome: 'OK', durable: false })]);
+    expect(records).toEqual([
+      expect.objectContaining({ kind: 'ACT', subject: 'ada', outcome: 'OK', durable: false, own: true }),
+    ]);
     records.length = 0;
+    behaviour = async () => {
+      throw refused('INSUFFICIENT_FUNDS', 'There is not enough.');
+    };
+    expect(await send(protocol, { as, verb: 'withdraw' })).toBe('INSUFFICIENT_FUNDS');
+    expect(records).toEqual([]);
+    behaviour = async () => {};
     const operator = await token('operator', ['payments.wallets.withdraw:any']);
     await send(protocol, { as: operator, verb: 'withdraw' });
     expect(records.map(({ outcome }) => outcome)).toEqual(['BEGUN', 'OK']);

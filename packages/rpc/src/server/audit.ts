@@ -29,6 +29,8 @@ export interface CallRecord {
   reason: string;
   /** What it has changed: `payments.wallet/w-17@12`, streams with their versions. */
   wrote: string;
+  /** An act on the caller's own resource: there can be as many as callers like, so they are bounded, and counted beyond that. */
+  own?: true;
 }
 
 export interface AuditTrail {
@@ -73,8 +75,10 @@ export function beginAct(trail: AuditTrail, contract: MethodContract, call: Audi
 export function endAct(trail: AuditTrail, contract: MethodContract, call: AuditedCall, work: Promise<unknown>): void {
   if (!contract.audit.act) return;
   const note = (outcome: string) => {
-    const isDone = call.begun || (call.valid && isOwn(contract, call));
-    if (isDone) trail.note(recordOf('ACT', outcome, contract, call));
+    const record = recordOf('ACT', outcome, contract, call);
+    if (call.begun) trail.note(record);
+    // Of one that was refused nothing has happened, and anyone could fill the log with those.
+    else if (outcome === 'OK' && call.valid && isOwn(contract, call)) trail.note({ ...record, own: true });
   };
   work.then(
     () => note('OK'),

@@ -8,6 +8,7 @@ import {
 import type { Clock } from '@caudal/kernel/time.ts';
 import { service } from '@caudal/rpc/types.ts';
 import { apiKeyDecider } from '../domain/api-key.ts';
+import { isErased } from '../domain/owner-erasure.ts';
 import { type RevocationsState, revocationDecider, revocationsAt, revocationsId } from '../domain/revocations.ts';
 
 export interface CheckDependencies {
@@ -22,7 +23,9 @@ export function credentialCheckService({ aggregates, clock }: CheckDependencies)
   return service(CredentialCheckServiceService, {
     async checkApiKey({ apiKeyId }) {
       const { state } = await aggregates.load(apiKeyDecider, apiKeyId);
-      const { owner, creator, permissions, secrets, expireTime } = state;
+      const { owner, creator, permissions, expireTime } = state;
+      // Its keys are not named anywhere, so the erasure of a customer can't revoke them one by one.
+      const secrets = state.secrets.length > 0 && (await isErased(aggregates, owner)) ? [] : state.secrets;
       const expireMillis = BigInt(expireTime?.getTime() ?? 0);
       return {
         found: state.apiKeyId !== '',

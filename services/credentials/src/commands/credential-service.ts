@@ -6,7 +6,7 @@ import {
   CredentialServiceService,
   Revocation,
 } from '@caudal/contract/gen/caudal/credentials/v1/credentials.ts';
-import { CaudalError } from '@caudal/kernel/errors.ts';
+import { CaudalError, refused } from '@caudal/kernel/errors.ts';
 import { derivedId, type IdSource } from '@caudal/kernel/ids.ts';
 import { formatApiKey, hashOfSecret, newSecret } from '@caudal/rpc/server/api-keys.ts';
 import { type Call, service } from '@caudal/rpc/types.ts';
@@ -18,6 +18,7 @@ import {
   revokeKey,
   rotateKey,
 } from '../domain/api-key.ts';
+import { isErased } from '../domain/owner-erasure.ts';
 import {
   type RevocationEvent,
   type RevocationsState,
@@ -46,6 +47,11 @@ export function credentialService({ aggregates, ids }: CredentialDependencies) {
       const permissions = [...new Set(wanted)].sort();
       checkPermissions(permissions);
       checkScope(call.caller, owner, permissions);
+      if (await isErased(aggregates, owner))
+        throw refused(
+          'OWNER_ERASED',
+          'The customer of this id was erased, so an API key of this owner would not count.',
+        );
       const apiKeyId = call.commandId ? derivedId(call.commandId.key, 'api key') : ids();
       return withSecret(apiKeyId, (secretHash) =>
         change(apiKeyId, call, (state, context) =>

@@ -17,7 +17,7 @@ import { paymentDecider } from '../domain/payment.ts';
 import { walletDecider } from '../domain/wallet.ts';
 import { approvalQueryService } from '../queries/approval-query-service.ts';
 import { approvalService } from './approval-service.ts';
-import { fourEyes } from './four-eyes.ts';
+import { fourEyes, fourEyesActs } from './four-eyes.ts';
 import { paymentService } from './payment-service.ts';
 import { walletService } from './wallet-service.ts';
 
@@ -35,7 +35,7 @@ function open(needed: string[]): void {
   const eyes = fourEyes({ aggregates, ids: newId, clock, needed, waitMs: hour });
   wallets = walletService({ aggregates, ids: newId, shareLog: () => true, eyes }).handlers as never;
   payments = paymentService({ aggregates, ids: newId, eyes }).handlers as never;
-  approvals = approvalService({ aggregates, clock }).handlers as never;
+  approvals = approvalService({ aggregates, ids: newId, clock }).handlers as never;
   queries = approvalQueryService({ aggregates, clock }).handlers as never;
 }
 
@@ -46,7 +46,7 @@ beforeEach(async () => {
   open([]);
   await wallets.createWallet({ requestId: '', walletId: 'w1', customerId: 'c1', currency: 'GBP' }, testCall());
   await wallets.deposit({ requestId: '', walletId: 'w1', amount: gbp(100n), reference: '' }, testCall());
-  open(['deposits', 'refunds', 'settlements']);
+  open([...fourEyesActs]);
 });
 
 const balance = async () => (await aggregates.load(walletDecider, 'w1')).state.balance;
@@ -92,14 +92,71 @@ describe('a deposit', () => {
     expect(await balance()).toBe(100n);
   });
 
-  test('asked for twice with one request_id is one approval; with other content it is refused; then it says how it ended', async () => {
+  test('asked for twice with one request_id is one approval; with other content it is refused; then it gets the answer of the deposit', async () => {
     const requestId = newId();
     const id = await pendingOf(deposit('ada', requestId));
     expect(await pendingOf(deposit('ada', requestId))).toBe(id);
     expect(await refusalOf(deposit('ada', requestId, 60n))).toMatchObject({ reason: 'REQUEST_ID_REUSED' });
     await grant(id, 'bob');
-    expect(await refusalOf(deposit('ada', requestId))).toMatchObject({ reason: 'APPROVAL_ENDED' });
+    expect(await deposit('ada', requestId)).toMatchObject({ balance: gbp(150n) });
     expect(await balance()).toBe(150n);
+  });
+
+  test('done where no second person was needed, and repeated where one is, is done once', async () => {
+    const requestId = newId();
+    open([]);
+    const first = await deposit('ada', requestId);
+    open([...fourEyesActs]);
+    expect(await deposit('ada', requestId)).toEqual(first);
+    expect(await balance()).toBe(150n);
+  });
+
+  test('asked for where a second person is needed, and repeated where none is, is done once, and can not be granted', async () => {
+    const requestId = newId();
+    const id = await pendingOf(deposit('ada', requestId));
+    open([]);
+    const done = await deposit('ada', requestId);
+    open([...fourEyesActs]);
+    expect(await refusalOf(grant(id, 'bob'))).toEqual({ code: 'FAILED_PRECONDITION', reason: 'APPROVAL_ENDED' });
+    expect(await deposit('ada', requestId)).toEqual(done);
+    expect(await balance()).toBe(150n);
+  });
+
+  test('granted, and repeated where no second person is needed, is done once', async () => {
+    const requestId = newId();
+    await grant(await pendingOf(deposit('ada', requestId)), 'bob');
+    open([]);
+    expect(await deposit('ada', requestId)).toMatchObject({ balance: gbp(150n) });
+    expect(await balance()).toBe(150n);
+  });
+
+  test('granted while it is done elsewhere is done once', async () => {
+    for (let n = 0; n < 20; n++) {
+      const requestId = newId();
+      const id = await pendingOf(deposit('ada', requestId));
+      const before = await balance();
+      open([]);
+      const outcomes = await Promise.allSettled([grant(id, 'bob'), deposit('ada', requestId)]);
+      open([...fourEyesActs]);
+      expect(outcomes[1].status).toBe('fulfilled');
+      expect(await balance()).toBe(before + 50n);
+    }
+  });
+
+  test('is neither asked for nor granted by an API key', async () => {
+    const asKey = (subject: string, requestId = newId()) => ({
+      ...testCall({ requestId, subject }),
+      caller: { subject, permissions: new Set<string>(), kind: 'key' as const },
+    });
+    const request = { requestId: '', walletId: 'w1', amount: gbp(50n), reference: '' };
+    const refusal = { code: 'PERMISSION_DENIED', reason: 'APPROVAL_NEEDS_TOKEN' };
+    // ada has made a key for "till-3": she asks with one of both, and grants with the other.
+    expect(await refusalOf(wallets.deposit(request, asKey('till-3')))).toEqual(refusal);
+    const id = await pendingOf(deposit('ada'));
+    expect(await refusalOf(approvals.grantApproval({ requestId: '', approvalId: id }, asKey('till-3')))).toEqual(
+      refusal,
+    );
+    expect(await balance()).toBe(100n);
   });
 
   test('granted by many at once is done once', async () => {
@@ -203,4 +260,73 @@ test('a settlement waits; granted for a payment that needs none it is refused', 
     ),
   );
   expect(await refusalOf(grant(id, 'bob'))).toMatchObject({ code: 'NOT_FOUND' });
+});
+
+test.each(['done at once and repeated where it waits', 'granted and repeated where it does not wait'])(
+  'a refund that is %s is one',
+  async (how) => {
+    const method = { $case: 'walletId', value: 'w1' } as const;
+    const paid = { requestId: '', paymentId: 'p1', orderId: 'o1', customerId: 'c1', amount: gbp(40n), method };
+    await payments.createPayment(paid, testCall());
+    const requestId = newId();
+    const refund = () =>
+      payments.refundPayment(
+        { requestId, paymentId: 'p1', amount: gbp(10n), reason: 'gift' },
+        testCall({ requestId, subject: 'ada' }),
+      );
+    if (how.startsWith('granted')) {
+      await grant(await pendingOf(refund()), 'bob');
+      open([]);
+    } else {
+      open([]);
+      await refund();
+      open([...fourEyesActs]);
+    }
+    expect(await refund()).toMatchObject({ refunds: [{ amount: gbp(10n) }] });
+    expect((await aggregates.load(paymentDecider, 'p1')).state.refunds).toHaveLength(1);
+  },
+);
+
+describe('a transfer or withdrawal', () => {
+  const balanceOf = async (id: string) => (await aggregates.load(walletDecider, id)).state.balance;
+  /** By a caller that may use all wallets. */
+  const byStaff = (subject: string) => {
+    const requestId = newId();
+    return { ...testCall({ requestId, subject }), authorize: () => {} };
+  };
+  const move = { requestId: '', walletId: 'w1', amount: gbp(30n), reference: 'moved' };
+  const transfer = { ...move, toWalletId: 'w2' };
+
+  beforeEach(() =>
+    wallets.createWallet({ requestId: '', walletId: 'w2', customerId: 'ada', currency: 'GBP' }, testCall()),
+  );
+
+  test("from another's wallet waits, and is done once when it is granted", async () => {
+    const call = byStaff('ada');
+    const id = await pendingOf(wallets.transfer(transfer, call));
+    expect(await get(id)).toMatchObject({ walletId: 'w1', toWalletId: 'w2', amount: gbp(30n), note: 'moved' });
+    expect(await refusalOf(grant(id, 'ada'))).toMatchObject({ reason: 'APPROVER_IS_REQUESTER' });
+    await grant(id, 'bob');
+    expect([await balanceOf('w1'), await balanceOf('w2')]).toEqual([70n, 30n]);
+    expect(await wallets.transfer(transfer, call)).toMatchObject({ walletId: 'w1', balance: gbp(70n) });
+    const taken = await pendingOf(wallets.withdraw(move, byStaff('ada')));
+    await grant(taken, 'bob');
+    expect([await balanceOf('w1'), await balanceOf('w2')]).toEqual([40n, 30n]);
+  });
+
+  test("from the caller's own wallet does not wait", async () => {
+    for (const call of [testCall({ requestId: newId(), subject: 'c1' }), byStaff('c1')])
+      await wallets.transfer({ ...transfer, amount: gbp(10n) }, call);
+    await wallets.withdraw(move, testCall({ subject: 'c1' }));
+    expect([await balanceOf('w1'), await balanceOf('w2')]).toEqual([50n, 20n]);
+  });
+
+  test('that is done where no second person is needed, and repeated where one is, is done once', async () => {
+    const call = byStaff('ada');
+    open([]);
+    await wallets.transfer(transfer, call);
+    open([...fourEyesActs]);
+    await wallets.transfer(transfer, call);
+    expect([await balanceOf('w1'), await balanceOf('w2')]).toEqual([70n, 30n]);
+  });
 });

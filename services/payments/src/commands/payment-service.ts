@@ -6,7 +6,7 @@ import type { Aggregates, DecisionContext } from '@caudal/aggregates/types.ts';
 import { executeFor } from '@caudal/context/execute-for.ts';
 import { Payment, PaymentServiceService, PaymentStatus } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
 import { isTransient, notFound } from '@caudal/kernel/errors.ts';
-import { derivedId, type IdSource } from '@caudal/kernel/ids.ts';
+import type { IdSource } from '@caudal/kernel/ids.ts';
 import { type Call, service } from '@caudal/rpc/types.ts';
 import {
   type PaymentEvent,
@@ -22,6 +22,7 @@ import { nextStep, settle } from '../domain/payment-steps.ts';
 import { refundAtMost } from '../domain/refunds.ts';
 import { paymentMessage } from '../payment-message.ts';
 import type { FourEyes } from './four-eyes.ts';
+import { refundIdOf } from './ids-of-calls.ts';
 import { atWallet } from './payment-step.ts';
 
 /** `eyes`: asks for a second person where one is needed; absent: never. */
@@ -47,9 +48,11 @@ export function paymentService({ aggregates, ids, eyes }: { aggregates: Aggregat
         return undoPayment(state, context, { reason });
       }),
     async refundPayment({ paymentId, amount, reason }, call) {
-      await eyes?.check(call, { act: 'refund', paymentId, amount, note: reason });
-      const refundId = call.commandId ? derivedId(call.commandId.key, 'refund') : ids();
-      const input = { paymentId, refundId, amount, reason };
+      if (eyes?.needs('refund')) {
+        const act = { act: 'refund', paymentId, amount, note: reason } as const;
+        return eyes.ask(call, act, (refuse) => change(paymentId, call, refuse));
+      }
+      const input = { paymentId, refundId: refundIdOf(call.commandId) ?? ids(), amount, reason };
       return change(paymentId, call, (state, context) => refundPayment(state, context, input));
     },
     createRefund: ({ paymentId, refundId, amount, reason }, call) =>
@@ -57,7 +60,10 @@ export function paymentService({ aggregates, ids, eyes }: { aggregates: Aggregat
     retryPayment: ({ paymentId, refundId, note }, call) =>
       change(paymentId, call, (state, context) => retryPayment(state, context, { paymentId, refundId, note })),
     async settlePayment({ paymentId, refundId, note }, call) {
-      await eyes?.check(call, { act: 'settlement', paymentId, refundId, note });
+      if (eyes?.needs('settlement')) {
+        const act = { act: 'settlement', paymentId, refundId, note } as const;
+        return eyes.ask(call, act, (refuse) => change(paymentId, call, refuse));
+      }
       return change(paymentId, call, (state, context) => settlePayment(state, context, { paymentId, refundId, note }));
     },
   });

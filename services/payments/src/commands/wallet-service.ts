@@ -3,7 +3,7 @@ import type { Aggregates } from '@caudal/aggregates/types.ts';
 import { executeFor } from '@caudal/context/execute-for.ts';
 import { Wallet, WalletServiceService } from '@caudal/contract/gen/caudal/payments/v1/wallets.ts';
 import { isCode } from '@caudal/kernel/errors.ts';
-import { derivedId, derivedIdAt, type IdSource } from '@caudal/kernel/ids.ts';
+import type { IdSource } from '@caudal/kernel/ids.ts';
 import { type Call, service } from '@caudal/rpc/types.ts';
 import type { WalletContext } from '../domain/claims.ts';
 import { type WalletEvent, type WalletState, walletDecider } from '../domain/wallet.ts';
@@ -17,6 +17,7 @@ import {
 } from '../domain/wallet-transfers.ts';
 import { walletMessage } from '../wallet-message.ts';
 import type { FourEyes } from './four-eyes.ts';
+import { newIdOf } from './ids-of-calls.ts';
 
 export interface WalletServiceDependencies {
   aggregates: Aggregates;
@@ -30,19 +31,27 @@ export interface WalletServiceDependencies {
 export function walletService({ aggregates, ids, shareLog, eyes }: WalletServiceDependencies) {
   return service(WalletServiceService, {
     createWallet({ walletId: chosen, customerId, currency }, call) {
-      const walletId = chosen || newIdFor(call, 'wallet');
+      const walletId = chosen || (newIdOf(call.commandId, 'wallet') ?? ids());
       return change(walletId, call, (state) => openWallet(state, { walletId, customerId, currency }));
     },
     async deposit({ walletId, amount, reference }, call) {
-      await eyes?.check(call, { act: 'deposit', walletId, amount, note: reference });
+      if (eyes?.needs('deposit')) {
+        const act = { act: 'deposit', walletId, amount, note: reference } as const;
+        return eyes.ask(call, act, (refuse) => change(walletId, call, refuse));
+      }
       return change(walletId, call, (state) => deposit(state, { walletId, amount: amount!, reference }));
     },
-    withdraw: ({ walletId, amount, reference }, call) =>
-      changeOwn(walletId, call, (state) => withdraw(state, { walletId, amount: amount!, reference })),
+    async withdraw({ walletId, amount, reference }, call) {
+      if (await isByHand('withdrawal', walletId, call)) {
+        const act = { act: 'withdrawal', walletId, amount, note: reference } as const;
+        return eyes!.ask(call, act, (refuse) => changeOwn(walletId, call, refuse));
+      }
+      return changeOwn(walletId, call, (state) => withdraw(state, { walletId, amount: amount!, reference }));
+    },
     async transfer(request, call) {
       const { walletId: fromWalletId, toWalletId, amount, reference } = request;
       const transfer = {
-        transferId: newIdFor(call, 'transfer'),
+        transferId: newIdOf(call.commandId, 'transfer') ?? ids(),
         fromWalletId,
         toWalletId,
         amount: amount!,
@@ -52,6 +61,10 @@ export function walletService({ aggregates, ids, shareLog, eyes }: WalletService
           return !mayUseAll(call);
         },
       };
+      if (fromWalletId !== toWalletId && (await isByHand('transfer', fromWalletId, call))) {
+        const act = { act: 'transfer', walletId: fromWalletId, toWalletId, amount, note: reference } as const;
+        return eyes!.ask(call, act, (refuse) => changeOwn(fromWalletId, call, refuse));
+      }
       if (fromWalletId !== toWalletId && shareLog(fromWalletId, toWalletId)) return transferWithin(transfer, call);
       const { state: receiver } = await aggregates.load(walletDecider, toWalletId);
       return changeOwn(fromWalletId, call, (state, context) => {
@@ -66,11 +79,10 @@ export function walletService({ aggregates, ids, shareLog, eyes }: WalletService
     unfreezeWallet: ({ walletId }, call) => change(walletId, call, (state) => unfreeze(state, walletId)),
   });
 
-  /** An id that is the same for a repeat of the call; a UUIDv7 if the request's id is one. */
-  function newIdFor({ commandId }: Call, kind: string): string {
-    if (!commandId) return ids();
-    const { key, madeAt } = commandId;
-    return madeAt === undefined ? derivedId(key, kind) : derivedIdAt(madeAt, key, kind);
+  /** Whether the call may do it to wallets of all owners, needs a second person for that, and does it to a wallet of another one. */
+  async function isByHand(act: 'withdrawal' | 'transfer', walletId: string, call: Call): Promise<boolean> {
+    if (!eyes?.needs(act) || !mayUseAll(call)) return false;
+    return (await aggregates.load(walletDecider, walletId)).state.customerId !== call.caller.subject;
   }
 
   /** A transfer between wallets of one log. The sender's owner is asked for before anything is learned of the receiver. */

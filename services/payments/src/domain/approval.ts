@@ -5,22 +5,25 @@
 import type { Decider } from '@caudal/aggregates/types.ts';
 import { approval, type EventOf } from '@caudal/contract/entities.ts';
 import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
+import type { CommandId } from '@caudal/kernel/context.ts';
 import { CaudalError, notFound, refused } from '@caudal/kernel/errors.ts';
 
 export type ApprovalEvent = EventOf<typeof approval>;
 
 /** By the numbers of caudal.payments.v1.ApprovalAct. */
-export const acts = ['deposit', 'refund', 'settlement'] as const;
+export const acts = ['deposit', 'refund', 'settlement', 'withdrawal', 'transfer'] as const;
 export type Act = (typeof acts)[number];
 
 /** What is asked for. */
 export interface ActInput {
   act: Act;
   walletId: string;
+  /** The receiver of a transfer. */
+  toWalletId: string;
   paymentId: string;
   refundId: string;
   amount: Money | undefined;
-  /** The reference of a deposit, the reason of a refund, the note of a settlement. */
+  /** The reference of a deposit, withdrawal or transfer, the reason of a refund, the note of a settlement. */
   note: string;
 }
 
@@ -29,7 +32,11 @@ export interface ApprovalState extends ActInput {
   approvalId: string;
   status: 'pending' | 'granted' | 'rejected';
   requestedBy: string;
+  /** The command of the call that has asked, if it can be repeated. The act is done under it, whoever does it. */
+  command: CommandId | undefined;
   decidedBy: string;
+  /** The key of the command that has granted it; empty before. */
+  grantKey: string;
   reason: string;
   createTime: Date | undefined;
   expireTime: Date | undefined;
@@ -43,20 +50,26 @@ export const approvalDecider: Decider<ApprovalState, ApprovalEvent> = {
       status: 'pending',
       act: 'deposit',
       walletId: '',
+      toWalletId: '',
       paymentId: '',
       refundId: '',
       amount: undefined,
     },
-    ...{ note: '', requestedBy: '', decidedBy: '', reason: '', createTime: undefined, expireTime: undefined },
+    ...{ note: '', requestedBy: '', command: undefined, decidedBy: '', grantKey: '', reason: '' },
+    ...{ createTime: undefined, expireTime: undefined },
   },
   evolve(state, event, at) {
     switch (event.$case) {
       case 'requested': {
-        const { act, ...value } = event.value;
-        return { ...state, ...value, act: acts[act - 1] ?? 'deposit', amount: value.amount, createTime: at };
+        const { act, command, amount, ...value } = event.value;
+        const known = command && {
+          ...command,
+          madeAt: command.madeAt === undefined ? undefined : Number(command.madeAt),
+        };
+        return { ...state, ...value, act: acts[act - 1] ?? 'deposit', amount, command: known, createTime: at };
       }
       case 'granted':
-        return { ...state, status: 'granted', decidedBy: event.value.grantedBy };
+        return { ...state, status: 'granted', decidedBy: event.value.grantedBy, grantKey: event.value.commandKey };
       case 'rejected':
         return { ...state, status: 'rejected', decidedBy: event.value.rejectedBy, reason: event.value.reason };
       default:
@@ -72,16 +85,21 @@ export const isExpired = ({ status, expireTime }: ApprovalState, now: Date): boo
 export interface RequestInput extends ActInput {
   approvalId: string;
   requestedBy: string;
+  command: CommandId | undefined;
   expireTime: Date;
 }
 
 /** Asks for an approval. A repeat with the same content changes nothing. Refused: INVALID_ARGUMENT REQUEST_ID_REUSED. */
 export function requestApproval(state: ApprovalState, input: RequestInput): ApprovalEvent[] {
-  const { act, ...value } = input;
-  if (state.approvalId === '') return [{ $case: 'requested', value: { ...value, act: acts.indexOf(act) + 1 } }];
+  const { act, command, ...value } = input;
+  if (state.approvalId === '') {
+    const { key, hash, madeAt } = command ?? {};
+    const stored = key && { key, hash: Buffer.from(hash!), madeAt: madeAt === undefined ? undefined : BigInt(madeAt) };
+    return [{ $case: 'requested', value: { ...value, act: acts.indexOf(act) + 1, command: stored || undefined } }];
+  }
   const same =
     act === state.act &&
-    (['walletId', 'paymentId', 'refundId', 'note', 'requestedBy'] as const).every(
+    (['walletId', 'toWalletId', 'paymentId', 'refundId', 'note', 'requestedBy'] as const).every(
       (name) => input[name] === state[name],
     ) &&
     input.amount?.minorUnits === state.amount?.minorUnits &&
@@ -97,7 +115,7 @@ export function requestApproval(state: ApprovalState, input: RequestInput): Appr
 /** Grants it. Refused: NOT_FOUND; PERMISSION_DENIED APPROVER_IS_REQUESTER; FAILED_PRECONDITION APPROVAL_ENDED. */
 export function grantApproval(
   state: ApprovalState,
-  { approvalId, by, now }: { approvalId: string; by: string; now: Date },
+  { approvalId, by, commandKey, now }: { approvalId: string; by: string; commandKey: string; now: Date },
 ): ApprovalEvent[] {
   mustBePending(state, approvalId, now);
   if (by === state.requestedBy)
@@ -106,7 +124,7 @@ export function grantApproval(
       'APPROVER_IS_REQUESTER',
       "Who has asked for an act can't grant it: another caller must.",
     );
-  return [{ $case: 'granted', value: { grantedBy: by } }];
+  return [{ $case: 'granted', value: { grantedBy: by, commandKey } }];
 }
 
 /** Rejects it. Refused: NOT_FOUND; FAILED_PRECONDITION APPROVAL_ENDED. */

@@ -79,6 +79,16 @@ export interface SubjectRevoked {
   reason: string;
 }
 
+/** The events of a customer's erasure, as far as it concerns credentials. */
+export interface OwnerErasureEvent {
+  event: { $case: "ownerErased"; value: OwnerErased } | undefined;
+}
+
+/** A customer was erased: API keys of this owner count no more. */
+export interface OwnerErased {
+  owner: string;
+}
+
 function createBaseApiKeyEvent(): ApiKeyEvent {
   return { event: undefined };
 }
@@ -923,6 +933,155 @@ export const SubjectRevoked: MessageFns<SubjectRevoked> = {
     message.issuedUntil = object.issuedUntil ?? undefined;
     message.endTime = object.endTime ?? undefined;
     message.reason = object.reason ?? "";
+    return message;
+  },
+};
+
+function createBaseOwnerErasureEvent(): OwnerErasureEvent {
+  return { event: undefined };
+}
+
+export const OwnerErasureEvent: MessageFns<OwnerErasureEvent> = {
+  encode(message: OwnerErasureEvent, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.event?.$case) {
+      case "ownerErased":
+        OwnerErased.encode(message.event.value, writer.uint32(10).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OwnerErasureEvent {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOwnerErasureEvent();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.event = { $case: "ownerErased", value: OwnerErased.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): OwnerErasureEvent {
+    return {
+      event: isSet(object.ownerErased)
+        ? { $case: "ownerErased", value: OwnerErased.fromJSON(object.ownerErased) }
+        : isSet(object.owner_erased)
+        ? { $case: "ownerErased", value: OwnerErased.fromJSON(object.owner_erased) }
+        : undefined,
+    };
+  },
+
+  toJSON(message: OwnerErasureEvent): unknown {
+    const obj: any = {};
+    if (message.event?.$case === "ownerErased") {
+      obj.ownerErased = OwnerErased.toJSON(message.event.value);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<OwnerErasureEvent>, I>>(base?: I): OwnerErasureEvent {
+    return OwnerErasureEvent.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<OwnerErasureEvent>, I>>(object: I): OwnerErasureEvent {
+    const message = createBaseOwnerErasureEvent();
+    switch (object.event?.$case) {
+      case "ownerErased": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "ownerErased", value: OwnerErased.fromPartial(object.event.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseOwnerErased(): OwnerErased {
+  return { owner: "" };
+}
+
+export const OwnerErased: MessageFns<OwnerErased> = {
+  encode(message: OwnerErased, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.owner !== "") {
+      writer.uint32(10).string(message.owner);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OwnerErased {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOwnerErased();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.owner = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): OwnerErased {
+    return { owner: isSet(object.owner) ? globalThis.String(object.owner) : "" };
+  },
+
+  toJSON(message: OwnerErased): unknown {
+    const obj: any = {};
+    if (message.owner !== "") {
+      obj.owner = message.owner;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<OwnerErased>, I>>(base?: I): OwnerErased {
+    return OwnerErased.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<OwnerErased>, I>>(object: I): OwnerErased {
+    const message = createBaseOwnerErased();
+    message.owner = object.owner ?? "";
     return message;
   },
 };

@@ -27,6 +27,10 @@ export const ApprovalAct = {
   APPROVAL_ACT_REFUND: 2,
   /** APPROVAL_ACT_SETTLEMENT - PaymentService.SettlePayment. */
   APPROVAL_ACT_SETTLEMENT: 3,
+  /** APPROVAL_ACT_WITHDRAWAL - WalletService.Withdraw, from another's wallet. */
+  APPROVAL_ACT_WITHDRAWAL: 4,
+  /** APPROVAL_ACT_TRANSFER - WalletService.Transfer, from another's wallet. */
+  APPROVAL_ACT_TRANSFER: 5,
 } as const;
 
 export type ApprovalAct = typeof ApprovalAct[keyof typeof ApprovalAct];
@@ -36,6 +40,8 @@ export namespace ApprovalAct {
   export type APPROVAL_ACT_DEPOSIT = typeof ApprovalAct.APPROVAL_ACT_DEPOSIT;
   export type APPROVAL_ACT_REFUND = typeof ApprovalAct.APPROVAL_ACT_REFUND;
   export type APPROVAL_ACT_SETTLEMENT = typeof ApprovalAct.APPROVAL_ACT_SETTLEMENT;
+  export type APPROVAL_ACT_WITHDRAWAL = typeof ApprovalAct.APPROVAL_ACT_WITHDRAWAL;
+  export type APPROVAL_ACT_TRANSFER = typeof ApprovalAct.APPROVAL_ACT_TRANSFER;
 }
 
 export function approvalActFromJSON(object: any): ApprovalAct {
@@ -52,6 +58,12 @@ export function approvalActFromJSON(object: any): ApprovalAct {
     case 3:
     case "APPROVAL_ACT_SETTLEMENT":
       return ApprovalAct.APPROVAL_ACT_SETTLEMENT;
+    case 4:
+    case "APPROVAL_ACT_WITHDRAWAL":
+      return ApprovalAct.APPROVAL_ACT_WITHDRAWAL;
+    case 5:
+    case "APPROVAL_ACT_TRANSFER":
+      return ApprovalAct.APPROVAL_ACT_TRANSFER;
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum ApprovalAct");
   }
@@ -67,6 +79,10 @@ export function approvalActToJSON(object: ApprovalAct): string {
       return "APPROVAL_ACT_REFUND";
     case ApprovalAct.APPROVAL_ACT_SETTLEMENT:
       return "APPROVAL_ACT_SETTLEMENT";
+    case ApprovalAct.APPROVAL_ACT_WITHDRAWAL:
+      return "APPROVAL_ACT_WITHDRAWAL";
+    case ApprovalAct.APPROVAL_ACT_TRANSFER:
+      return "APPROVAL_ACT_TRANSFER";
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum ApprovalAct");
   }
@@ -143,7 +159,7 @@ export interface Approval {
   status: ApprovalStatus;
   /** The act. */
   act: ApprovalAct;
-  /** The wallet of a deposit. */
+  /** The wallet of a deposit or withdrawal; the sender's of a transfer. */
   walletId: string;
   /** The payment of a refund or settlement. */
   paymentId: string;
@@ -153,7 +169,7 @@ export interface Approval {
   amount?:
     | Money
     | undefined;
-  /** The reference of a deposit, the reason of a refund, the note of a settlement. */
+  /** The reference of a deposit, withdrawal or transfer, the reason of a refund, the note of a settlement. */
   note: string;
   /** Who has asked for the act. */
   requestedBy: string;
@@ -171,6 +187,8 @@ export interface Approval {
     | undefined;
   /** Changes with every change of the approval. */
   etag: string;
+  /** The receiver's wallet of a transfer. */
+  toWalletId: string;
 }
 
 export interface GrantApprovalRequest {
@@ -212,6 +230,7 @@ function createBaseApproval(): Approval {
     createTime: undefined,
     expireTime: undefined,
     etag: "",
+    toWalletId: "",
   };
 }
 
@@ -258,6 +277,9 @@ export const Approval: MessageFns<Approval> = {
     }
     if (message.etag !== "") {
       writer.uint32(114).string(message.etag);
+    }
+    if (message.toWalletId !== "") {
+      writer.uint32(122).string(message.toWalletId);
     }
     return writer;
   },
@@ -387,6 +409,14 @@ export const Approval: MessageFns<Approval> = {
             message.etag = reader.string();
             continue;
           }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.toWalletId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -447,6 +477,11 @@ export const Approval: MessageFns<Approval> = {
         ? fromJsonTimestamp(object.expire_time)
         : undefined,
       etag: isSet(object.etag) ? globalThis.String(object.etag) : "",
+      toWalletId: isSet(object.toWalletId)
+        ? globalThis.String(object.toWalletId)
+        : isSet(object.to_wallet_id)
+        ? globalThis.String(object.to_wallet_id)
+        : "",
     };
   },
 
@@ -494,6 +529,9 @@ export const Approval: MessageFns<Approval> = {
     if (message.etag !== "") {
       obj.etag = message.etag;
     }
+    if (message.toWalletId !== "") {
+      obj.toWalletId = message.toWalletId;
+    }
     return obj;
   },
 
@@ -518,6 +556,7 @@ export const Approval: MessageFns<Approval> = {
     message.createTime = object.createTime ?? undefined;
     message.expireTime = object.expireTime ?? undefined;
     message.etag = object.etag ?? "";
+    message.toWalletId = object.toWalletId ?? "";
     return message;
   },
 };
@@ -821,7 +860,8 @@ export const GetApprovalRequest: MessageFns<GetApprovalRequest> = {
 export type ApprovalServiceService = typeof ApprovalServiceService;
 export const ApprovalServiceService = {
   /**
-   * Grants an approval: the act is done in the same step, once. Its requester can't grant it. If the act is refused, such as a deposit into
+   * Grants an approval: the act is done in the same step, once. Its requester can't grant it, and no API key
+   * can. If the act is refused, such as a deposit into
    * a wallet that is too full, nothing changes, and the approval goes on waiting.
    */
   grantApproval: {
@@ -848,7 +888,8 @@ export const ApprovalServiceService = {
 
 export interface ApprovalServiceServer extends UntypedServiceImplementation {
   /**
-   * Grants an approval: the act is done in the same step, once. Its requester can't grant it. If the act is refused, such as a deposit into
+   * Grants an approval: the act is done in the same step, once. Its requester can't grant it, and no API key
+   * can. If the act is refused, such as a deposit into
    * a wallet that is too full, nothing changes, and the approval goes on waiting.
    */
   grantApproval: handleUnaryCall<GrantApprovalRequest, Approval>;

@@ -316,12 +316,34 @@ export interface ApprovalRequested {
   amount?: Money | undefined;
   note: string;
   requestedBy: string;
-  expireTime: Date | undefined;
+  expireTime:
+    | Date
+    | undefined;
+  /**
+   * The idempotency key of the call that has asked, if it had one. The act is done under it: so it is done once, whether by the grant or by
+   * a repeat of the call.
+   */
+  command?:
+    | ApprovalCommand
+    | undefined;
+  /** The receiver of a transfer. */
+  toWalletId: string;
+}
+
+/** A command's identity. */
+export interface ApprovalCommand {
+  key: string;
+  /** The hash of the call's content. */
+  hash: Buffer;
+  /** When the request id was made, in milliseconds, if that is known. */
+  madeAt?: bigint | undefined;
 }
 
 /** A second person has granted it. The events of the act were appended with this one. */
 export interface ApprovalGranted {
   grantedBy: string;
+  /** The idempotency key of the grant, by which a repeat of it is known. */
+  commandKey: string;
 }
 
 /** It was rejected. */
@@ -4613,6 +4635,8 @@ function createBaseApprovalRequested(): ApprovalRequested {
     note: "",
     requestedBy: "",
     expireTime: undefined,
+    command: undefined,
+    toWalletId: "",
   };
 }
 
@@ -4644,6 +4668,12 @@ export const ApprovalRequested: MessageFns<ApprovalRequested> = {
     }
     if (message.expireTime !== undefined) {
       Timestamp.encode(toTimestamp(message.expireTime), writer.uint32(74).fork()).join();
+    }
+    if (message.command !== undefined) {
+      ApprovalCommand.encode(message.command, writer.uint32(82).fork()).join();
+    }
+    if (message.toWalletId !== "") {
+      writer.uint32(90).string(message.toWalletId);
     }
     return writer;
   },
@@ -4733,6 +4763,22 @@ export const ApprovalRequested: MessageFns<ApprovalRequested> = {
             message.expireTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.command = ApprovalCommand.decode(reader, reader.uint32());
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.toWalletId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4780,6 +4826,12 @@ export const ApprovalRequested: MessageFns<ApprovalRequested> = {
         : isSet(object.expire_time)
         ? fromJsonTimestamp(object.expire_time)
         : undefined,
+      command: isSet(object.command) ? ApprovalCommand.fromJSON(object.command) : undefined,
+      toWalletId: isSet(object.toWalletId)
+        ? globalThis.String(object.toWalletId)
+        : isSet(object.to_wallet_id)
+        ? globalThis.String(object.to_wallet_id)
+        : "",
     };
   },
 
@@ -4812,6 +4864,12 @@ export const ApprovalRequested: MessageFns<ApprovalRequested> = {
     if (message.expireTime !== undefined) {
       obj.expireTime = message.expireTime.toISOString();
     }
+    if (message.command !== undefined) {
+      obj.command = ApprovalCommand.toJSON(message.command);
+    }
+    if (message.toWalletId !== "") {
+      obj.toWalletId = message.toWalletId;
+    }
     return obj;
   },
 
@@ -4831,18 +4889,129 @@ export const ApprovalRequested: MessageFns<ApprovalRequested> = {
     message.note = object.note ?? "";
     message.requestedBy = object.requestedBy ?? "";
     message.expireTime = object.expireTime ?? undefined;
+    message.command = (object.command !== undefined && object.command !== null)
+      ? ApprovalCommand.fromPartial(object.command)
+      : undefined;
+    message.toWalletId = object.toWalletId ?? "";
+    return message;
+  },
+};
+
+function createBaseApprovalCommand(): ApprovalCommand {
+  return { key: "", hash: Buffer.alloc(0), madeAt: undefined };
+}
+
+export const ApprovalCommand: MessageFns<ApprovalCommand> = {
+  encode(message: ApprovalCommand, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.hash.length !== 0) {
+      writer.uint32(18).bytes(message.hash);
+    }
+    if (message.madeAt !== undefined) {
+      if (BigInt.asIntN(64, message.madeAt) !== message.madeAt) {
+        throw new globalThis.Error("value provided for field message.madeAt of type int64 too large");
+      }
+      writer.uint32(24).int64(message.madeAt);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ApprovalCommand {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseApprovalCommand();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.hash = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.madeAt = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ApprovalCommand {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      hash: isSet(object.hash) ? Buffer.from(bytesFromBase64(object.hash)) : Buffer.alloc(0),
+      madeAt: isSet(object.madeAt) ? BigInt(object.madeAt) : isSet(object.made_at) ? BigInt(object.made_at) : undefined,
+    };
+  },
+
+  toJSON(message: ApprovalCommand): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.hash.length !== 0) {
+      obj.hash = base64FromBytes(message.hash);
+    }
+    if (message.madeAt !== undefined) {
+      obj.madeAt = message.madeAt.toString();
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ApprovalCommand>, I>>(base?: I): ApprovalCommand {
+    return ApprovalCommand.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ApprovalCommand>, I>>(object: I): ApprovalCommand {
+    const message = createBaseApprovalCommand();
+    message.key = object.key ?? "";
+    message.hash = object.hash ?? Buffer.alloc(0);
+    message.madeAt = (object.madeAt !== undefined && object.madeAt !== null) ? BigInt(object.madeAt) : undefined;
     return message;
   },
 };
 
 function createBaseApprovalGranted(): ApprovalGranted {
-  return { grantedBy: "" };
+  return { grantedBy: "", commandKey: "" };
 }
 
 export const ApprovalGranted: MessageFns<ApprovalGranted> = {
   encode(message: ApprovalGranted, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.grantedBy !== "") {
       writer.uint32(10).string(message.grantedBy);
+    }
+    if (message.commandKey !== "") {
+      writer.uint32(18).string(message.commandKey);
     }
     return writer;
   },
@@ -4868,6 +5037,14 @@ export const ApprovalGranted: MessageFns<ApprovalGranted> = {
             message.grantedBy = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.commandKey = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4887,6 +5064,11 @@ export const ApprovalGranted: MessageFns<ApprovalGranted> = {
         : isSet(object.granted_by)
         ? globalThis.String(object.granted_by)
         : "",
+      commandKey: isSet(object.commandKey)
+        ? globalThis.String(object.commandKey)
+        : isSet(object.command_key)
+        ? globalThis.String(object.command_key)
+        : "",
     };
   },
 
@@ -4894,6 +5076,9 @@ export const ApprovalGranted: MessageFns<ApprovalGranted> = {
     const obj: any = {};
     if (message.grantedBy !== "") {
       obj.grantedBy = message.grantedBy;
+    }
+    if (message.commandKey !== "") {
+      obj.commandKey = message.commandKey;
     }
     return obj;
   },
@@ -4904,6 +5089,7 @@ export const ApprovalGranted: MessageFns<ApprovalGranted> = {
   fromPartial<I extends Exact<DeepPartial<ApprovalGranted>, I>>(object: I): ApprovalGranted {
     const message = createBaseApprovalGranted();
     message.grantedBy = object.grantedBy ?? "";
+    message.commandKey = object.commandKey ?? "";
     return message;
   },
 };
@@ -4996,6 +5182,14 @@ export const ApprovalRejected: MessageFns<ApprovalRejected> = {
     return message;
   },
 };
+
+function bytesFromBase64(b64: string): Uint8Array {
+  return Uint8Array.from(globalThis.Buffer.from(b64, "base64"));
+}
+
+function base64FromBytes(arr: Uint8Array): string {
+  return globalThis.Buffer.from(arr).toString("base64");
+}
 
 type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;
 
