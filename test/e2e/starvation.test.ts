@@ -4,6 +4,8 @@
  */
 import { type ClientHttp2Session, connect as openSession } from 'node:http2';
 import { connect as openSocket, type Socket } from 'node:net';
+import { setTokenKeys } from '@caudal/kernel/sealed-token.ts';
+import { encodeConsistency } from '@caudal/rpc/server/consistency-token.ts';
 import { afterAll, afterEach, beforeAll, expect } from '@jest/globals';
 import { memoryOf } from '../fuzz/aftermath.ts';
 import { type System, startSystem } from './system.ts';
@@ -158,7 +160,9 @@ for (const [what, body] of heavy)
 it('fifty calls that wait for a write that never was do not shut out others', async () => {
   const hog = `Bearer ${await system.token({ subject: 'hog', permissions: buyer })}`;
   const modest = `Bearer ${await system.token({ subject: 'modest', permissions: buyer })}`;
-  const forged = Buffer.from(JSON.stringify([['orders.order/nothing', 1_000]])).toString('base64url');
+  // Sealed with the system's own keys: another one is ignored.
+  setTokenKeys(system.tokenKeys());
+  const forged = encodeConsistency([{ stream: 'orders.order/nothing', version: 1_000 }])!;
   const read = (authorization: string, headers: Record<string, string> = {}) =>
     fetch(`${base}/v1/orders?customerId=${authorization === hog ? 'hog' : 'modest'}`, {
       headers: { authorization, ...headers },
