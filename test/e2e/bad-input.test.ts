@@ -277,9 +277,11 @@ it('unknown paths', async () => {
 describe.each(withToken.map((method) => [method.path, method] as const))('gRPC %s', (path, method) => {
   const bytesOf = (json: Json) => jsonToBytes(method.request, json);
   const service = { subject: 'service:e2e', permissions: [`${method.access.permission}:any`] };
+  // Services pass on texts of version 0.2, which had fewer rules.
+  const strictest = method.access.authentication === 'SERVICE' ? service : { ...service, subject: 'e2e' };
 
   it('refuses what is wrong in the request', async () => {
-    const token = await system.token(service);
+    const token = await system.token(strictest);
     for (const bytes of [[0xff, 0xff, 0xff], [0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f], [0x08]]) {
       const refusal = await grpc.refusal(path, Uint8Array.from(bytes), token);
       expect([bytes, refusal?.code, refusal?.reason]).toEqual([bytes, 'INVALID_ARGUMENT', 'MALFORMED_REQUEST']);
