@@ -6,7 +6,8 @@ import { type DescField, type DescMessage, ScalarType } from '@bufbuild/protobuf
 import { contract, type MethodContract } from '@caudal/contract/descriptors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { rulesOf } from '@caudal/rpc/schema/rules.ts';
-import { textRules } from '@caudal/rpc/schema/texts.ts';
+import { passedOnTextRules, textRules } from '@caudal/rpc/schema/texts.ts';
+import type { Sender } from '@caudal/rpc/schema/validation.ts';
 import type { Json } from './api.ts';
 
 /** Ids of existing resources, by the names of the fields that refer to them: `product_id`. */
@@ -38,8 +39,10 @@ export function faultsOf(method: MethodContract, known: Known): Fault[] {
   const good = () => goodRequest(method, known);
   const inBody = method.http[0]?.body ?? true;
   const inPath = namesInPath(method.http[0]?.template);
+  // Services pass on texts of version 0.2, which had fewer rules.
+  const sender: Sender = method.access.authentication === 'SERVICE' ? 'service' : 'caller';
   const faults = method.request.fields.flatMap((field) =>
-    fieldFaults(field, known, { inBody, inPath: inPath.has(field.name) }).map((fault) => ({
+    fieldFaults(field, known, { inBody, inPath: inPath.has(field.name), sender }).map((fault) => ({
       title: `${fault.field}: ${shown(fault.value)}`,
       request: withValue(good(), field, fault.value),
       field: fault.field,
@@ -63,26 +66,35 @@ interface FieldFault {
   wellTyped: boolean;
 }
 
-function fieldFaults(field: DescField, known: Known, where: { inBody: boolean; inPath: boolean }): FieldFault[] {
-  const typed = candidates(field, where.inBody && !where.inPath).filter((value) => breaksRules(field, value));
+interface Where {
+  inBody: boolean;
+  inPath: boolean;
+  sender: Sender;
+}
+
+function fieldFaults(field: DescField, known: Known, where: Where): FieldFault[] {
+  const typed = candidates(field, where.inBody && !where.inPath).filter((value) =>
+    breaksRules(field, value, where.sender),
+  );
   const faults = typed.map((value) => ({ value: asJson(field, value), field: field.name, wellTyped: true }));
   if (!where.inPath && isRequired(field)) faults.push({ value: undefined, field: field.name, wellTyped: true });
   // In a path, all values are text, so a string can't have the wrong type.
   const mistyped = where.inBody ? wrongInBody(field) : wrongInQuery(field);
   if (!where.inPath) faults.push(...mistyped.map((value) => ({ value, field: field.name, wellTyped: false })));
-  if (field.message && where.inBody && !isWellKnown(field.message)) faults.push(...nestedFaults(field, known));
+  if (field.message && where.inBody && !isWellKnown(field.message))
+    faults.push(...nestedFaults(field, known, where.sender));
   return faults as FieldFault[];
 }
 
 /** The faults of the inner fields, each in an otherwise correct message. */
-function nestedFaults(field: DescField, known: Known): FieldFault[] {
+function nestedFaults(field: DescField, known: Known, sender: Sender): FieldFault[] {
   const type = field.message!;
   const list = field.fieldKind === 'list';
   const good = wholeMessage(type, known);
   const at = `${field.name}${list ? '[0]' : ''}`;
   const wrap = (message: Json) => (list ? [message] : message);
   const faults = type.fields.flatMap((inner) =>
-    fieldFaults(inner, known, { inBody: true, inPath: false }).map((fault) => ({
+    fieldFaults(inner, known, { inBody: true, inPath: false, sender }).map((fault) => ({
       ...fault,
       value: wrap(withValue(good, inner, fault.value)),
       field: `${at}.${fault.field}`,
@@ -185,11 +197,11 @@ function candidates(field: DescField, inBody: boolean): unknown[] {
   return [];
 }
 
-function breaksRules(field: DescField, value: unknown): boolean {
+function breaksRules(field: DescField, value: unknown, sender: Sender = 'caller'): boolean {
   const { ignore, rules } = rulesOf(field);
   if (ignore === 'always') return false;
   if (field.scalar === ScalarType.STRING) {
-    const rule = textRules[contract().textForm(field)];
+    const rule = (sender === 'caller' ? textRules : passedOnTextRules)[contract().textForm(field)];
     if ([value].flat().some((text) => typeof text === 'string' && rule(text as never) !== undefined)) return true;
   }
   if (field.enum && field.fieldKind === 'list' && (value as unknown[]).includes(999)) return true;
