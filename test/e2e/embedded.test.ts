@@ -54,6 +54,7 @@ describe('one process on embedded PostgreSQL', () => {
     expect(begun.map(({ method }: Json) => method.split('/')[1]).sort()).toEqual([
       'CreateWallet',
       'Deposit',
+      'MarkEmailVerified',
       'RegisterCustomer',
     ]);
     expect(await system.caudal('audit', 'verify')).toMatch(/ records are right/);
