@@ -22,7 +22,7 @@ interface Listed {
 }
 
 /** Passes the documents of a generation of a view to `work`. */
-type Reach = <T>(listed: Listed, generation: number, work: (documents: Documents) => Promise<T>) => Promise<T>;
+type Reach<Of> = <T>(of: Of, generation: number, work: (documents: Documents) => Promise<T>) => Promise<T>;
 
 interface View {
   name: string;
@@ -61,7 +61,9 @@ async function makeWorld({ api }: System) {
 }
 
 /** The tests, for a running system and the way to its documents. */
-function describeCorruption(get: () => { system: System; settings: Record<string, string>; reach: Reach }): void {
+function describeCorruption(
+  get: () => { system: System; settings: Record<string, string>; reach: Reach<Listed> },
+): void {
   const it = systemTest(() => get().system);
   let world: Awaited<ReturnType<typeof makeWorld>>;
   let logs: SystemLogs;
@@ -69,7 +71,8 @@ function describeCorruption(get: () => { system: System; settings: Record<string
 
   beforeAll(async () => {
     world = await makeWorld(get().system);
-    const { stdout } = await caudal('views', 'list', '--json');
+    const { stdout, stderr } = await caudal('views', 'list', '--json');
+    if (stdout === '') throw new Error(stderr);
     listed = stdout
       .trim()
       .split('\n')
@@ -81,11 +84,8 @@ function describeCorruption(get: () => { system: System; settings: Record<string
 
   const caudal = (...args: string[]) => runCaudal(get().settings, ...args);
 
-  const documentsOf: <T>(view: View, generation: number, work: (documents: Documents) => Promise<T>) => Promise<T> = (
-    { name },
-    generation,
-    work,
-  ) => get().reach(listed.find(({ view }) => view.startsWith(`${name}.v`))!, generation, work);
+  const documentsOf: Reach<View> = ({ name }, generation, work) =>
+    get().reach(listed.find(({ view }) => view.startsWith(`${name}.v`))!, generation, work);
 
   async function verify(view: View): Promise<{ code: number | string; found: string[] }> {
     const { code, stdout, stderr } = await caudal('verify', view.name, '--json');

@@ -2,7 +2,6 @@
  * Commits, releases and returns the lines of a reservation. The stock of each product remembers the reservation's
  * outcome, so each call may be repeated, with the same request id or another.
  */
-
 import type { ExecutedUnit } from '@caudal/aggregates/types.ts';
 import { assertDistinctProducts } from '@caudal/contract/distinct-products.ts';
 import type {

@@ -2,7 +2,6 @@
  * Reserves all lines of an order, or none: one unit of its products' streams. A refusal is no event; but lines that an earlier
  * call of the reservation holds are released with it. See README, "All lines or none" and "A refused line gets no event".
  */
-
 import type { ExecutedUnit } from '@caudal/aggregates/types.ts';
 import { checkTexts } from '@caudal/context/texts.ts';
 import { assertDistinctProducts } from '@caudal/contract/distinct-products.ts';

@@ -1,5 +1,4 @@
 /** Places and cancels orders, and returns pieces of them. */
-
 import type { Aggregates } from '@caudal/aggregates/types.ts';
 import { checkEtag, tellsOfOthers } from '@caudal/context/etag.ts';
 import { executeFor } from '@caudal/context/execute-for.ts';
