@@ -96,7 +96,8 @@ export function isRevoked({ tokens, subjects: revoked }: Revocations, shown: Sho
   if (tokenId !== undefined && tokens.has(tokenId)) return true;
   return subjects.some((subject) => {
     const until = revoked.get(subject);
-    // A token that doesn't say when it was issued may be old; and the issuer's clock may be ahead.
-    return until !== undefined && issuedAt <= until + leewayMs;
+    // A token may be old if it doesn't say when it was issued, or says that it is still to be: a clock was ahead.
+    const isUnclear = issuedAt > Date.now() + leewayMs;
+    return until !== undefined && (isUnclear || issuedAt <= until + leewayMs);
   });
 }

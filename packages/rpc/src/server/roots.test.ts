@@ -215,6 +215,15 @@ describe('revocation', () => {
     expect(await open({ credentials: source().credentials })(header)).toMatchObject({ subject: 'alice' });
   });
 
+  test('covers a token that is still to be issued: its issuer, or this process, had a clock that was ahead', async () => {
+    const { state, credentials } = source();
+    const header = await token(userKey, 'alice');
+    letPass(-30 * minute);
+    expect(await open({ credentials: source().credentials })(header)).toMatchObject({ subject: 'alice' });
+    state.list = { ...none, subjects: new Map([['alice', Date.now() - 10 * minute]]) };
+    await refused(header, 'TOKEN_REVOKED', open({ credentials }));
+  });
+
   test('fails closed once the list is too old, and services go on', async () => {
     const { state, credentials } = source();
     const authenticate = open({ credentials });

@@ -59,14 +59,15 @@ export function tokenSource(content: TokenContent): TokenSource {
 
 /**
  * Tokens that are valid for `ttlSeconds`. A token is used until a fifth of its time is left; then `sign` makes a new
- * one.
+ * one. So it does once the clock was set back: others would find that the token is valid for too long.
  */
 export function renewing(sign: () => Promise<string>, ttlSeconds: number): TokenSource {
-  let current: { token: Promise<string>; renewAt: number } | undefined;
+  let current: { token: Promise<string>; signedAt: number; renewAt: number } | undefined;
   return () => {
-    if (!current || Date.now() >= current.renewAt) {
+    const now = Date.now();
+    if (!current || now < current.signedAt || now >= current.renewAt) {
       const token = sign();
-      current = { token, renewAt: Date.now() + ttlSeconds * 800 };
+      current = { token, signedAt: now, renewAt: now + ttlSeconds * 800 };
       // A failure rejects the calls that wait for this token, and the next call signs again.
       token.catch(() => {
         current = undefined;
