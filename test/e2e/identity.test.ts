@@ -125,8 +125,8 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'cal
     expect(await codeFor(orders, 'service:orders', `${read}:payments`, 'payments')).toBe('OK');
     // As processes of version 0.2 ask.
     expect(await codeFor(orders, 'service:orders', read, 'payments')).toBe('OK');
-    for (const permission of [read, `${read}:customers`, `${read}:any`])
-      expect(await codeFor(orders, 'service:orders', permission, 'customers')).toBe('PERMISSION_DENIED');
+    for (const permission of [read, `${read}:inventory`, `${read}:any`])
+      expect(await codeFor(orders, 'service:orders', permission, 'inventory')).toBe('PERMISSION_DENIED');
     for (const subject of ['service:notifications', 'service:admin', 'alice'])
       expect(await codeFor(orders, subject, `${read}:orders`, 'orders')).toBe('UNAUTHENTICATED');
   });

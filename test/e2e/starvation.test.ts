@@ -49,6 +49,8 @@ async function others<T>(attack: () => Promise<T>): Promise<{ attacked: T; statu
       await response.arrayBuffer();
       statuses.add(response.status);
       slowestMs = Math.max(slowestMs, performance.now() - began);
+      // Else a quick machine takes this caller over its own bound.
+      await new Promise((resolve) => setTimeout(resolve, 20));
     }
   })();
   const attacked = await attack().finally(() => {

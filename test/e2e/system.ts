@@ -140,9 +140,10 @@ export async function startSystem({
     });
 
   const caudal: System['caudal'] = async (...args) => {
+    const ownerUrl = databaseRole === 'application' ? { CAUDAL_OWNER_DATABASE_URL: stores?.databaseUrl } : {};
     const settings = { PATH: process.env.PATH, HOME: process.env.HOME, CAUDAL_DATA_DIR: dataDirectory, ...stores?.env };
     const { stdout } = await promisify(execFile)(process.execPath, [join(root, main), ...args], {
-      env: { ...settings, LOG_LEVEL: 'fatal' },
+      env: { ...settings, ...ownerUrl, LOG_LEVEL: 'fatal' },
       timeout: commandMs,
       maxBuffer: 64 * 1024 * 1024,
     });

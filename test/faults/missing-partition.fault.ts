@@ -10,6 +10,7 @@ import { Client } from 'pg';
 import { borrow, type Kit } from '../../scripts/kit.ts';
 import type { Api } from '../e2e/api.ts';
 import { freePorts } from '../e2e/part.ts';
+import type { DatabaseRole } from '../e2e/stores.ts';
 import { type System, startSystem } from '../e2e/system.ts';
 import { systemTest } from '../e2e/system-test.ts';
 import { expectBalanced, planOrders, runOrders } from '../e2e/traffic.ts';
@@ -28,8 +29,15 @@ const needs: Needs = {
 const failures = 'eventlog_maintenance_failures_total';
 /** The test starts this long before the end of the month. It is shorter than any time-out of an order. */
 const minutesMs = 5 * 60_000;
-/** A role that may read and write all tables, but create none. */
-const limited = 'caudal_limited';
+/** A server that makes no table for an application, not even by a function of the owner's. */
+const refuseTables = `
+  CREATE FUNCTION public.refuse_tables() RETURNS event_trigger LANGUAGE plpgsql AS $$
+  BEGIN
+    IF session_user <> (SELECT rolname FROM pg_database JOIN pg_roles r ON r.oid = datdba WHERE datname = current_database())
+      THEN RAISE EXCEPTION 'no tables for %', session_user USING ERRCODE = 'insufficient_privilege';
+    END IF;
+  END $$;
+  CREATE EVENT TRIGGER refuse_tables ON ddl_command_start WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION public.refuse_tables()`;
 
 describeNeeding(needs, 'the partition of the coming month is missing', () => {
   let postgres: Kit;
@@ -64,31 +72,28 @@ describeNeeding(needs, 'the partition of the coming month is missing', () => {
 
   /**
    * Starts a system some minutes before the month ends, with this role of PostgreSQL and without the partitions of the
-   * next month.
+   * next month. `prepare` is run in its database before they are dropped.
    */
-  async function startBeforeStrike(role: string): Promise<void> {
+  async function startBeforeStrike(databaseRole: DatabaseRole, prepare = ''): Promise<void> {
     clock.set(beforeStrike(minutesMs));
     const { POSTGRES_URL } = postgres.variables;
     await until('it is some minutes before', monthOf(POSTGRES_URL!), (month) => month !== comingMonth());
     [metricsPort] = (await freePorts(1)) as [number];
     system = await startSystem({
       form: 'stores',
-      env(_part, stores) {
-        const url = new URL(stores!.databaseUrl);
-        url.username = role;
-        return {
-          ...clock.env,
-          DATABASE_URL: url.href,
-          PAYMENTS_GATEWAY_URL: gateway.url,
-          CAUDAL_METRICS_PORT: String(metricsPort),
-          CAUDAL_TOKEN_MAX_LIFETIME: '90d',
-        };
-      },
+      databaseRole,
+      env: () => ({
+        ...clock.env,
+        PAYMENTS_GATEWAY_URL: gateway.url,
+        CAUDAL_METRICS_PORT: String(metricsPort),
+        CAUDAL_TOKEN_MAX_LIFETIME: '90d',
+      }),
     });
     // Valid for longer than the clock is ahead.
     api = system.api.as(await system.token({ subject: 'months', ttlSeconds: 90 * 86_400 }));
     admin = new Client({ connectionString: system.stores!.databaseUrl });
     await admin.connect();
+    await admin.query(prepare);
     await dropComing();
   }
 
@@ -140,7 +145,7 @@ describeNeeding(needs, 'the partition of the coming month is missing', () => {
   }
 
   it('an append creates it, while orders are in flight; the job creates the others', async () => {
-    await startBeforeStrike('postgres');
+    await startBeforeStrike('owner');
     const plan = await planOrders(api, 24);
     let struck: Promise<void> | undefined;
     const ended = await runOrders(api, plan, (count) => {
@@ -165,11 +170,7 @@ describeNeeding(needs, 'the partition of the coming month is missing', () => {
   }, 120_000);
 
   it("and can't be created: the metric shows it before, appends are refused and not stored, and migrate repairs all", async () => {
-    await runSql(
-      postgres.variables.POSTGRES_URL!,
-      `CREATE ROLE ${limited} LOGIN; GRANT pg_read_all_data, pg_write_all_data TO ${limited}`,
-    );
-    await startBeforeStrike(limited);
+    await startBeforeStrike('application', refuseTables);
     const { metrics, labels } = partsOf(alertExpression('CaudalMaintenanceFails'));
     expect([metrics, labels]).toEqual([[failures], ['domain']]);
     const failed = async () => {
