@@ -86,7 +86,8 @@ export function collectSchemas(answers: DescMessage[]): Schemas {
   });
 
   const value = (field: DescField): Schema => {
-    if (field.fieldKind === 'list') return { type: 'array', items: single(field), ...ruleSchema(field) };
+    if (field.fieldKind === 'list')
+      return { type: 'array', items: { ...single(field), ...itemSchema(field) }, ...ruleSchema(field) };
     if (field.fieldKind === 'map') return { type: 'object', additionalProperties: single(field), ...ruleSchema(field) };
     return { ...single(field), ...ruleSchema(field) };
   };
@@ -206,6 +207,18 @@ function ruleSchema(field: DescField): Schema {
     }),
   };
   return Object.fromEntries(Object.entries(schema).filter(([, set]) => set !== undefined));
+}
+
+/** The rules of a list's items, of which only texts have some that the item's own schema does not say. */
+function itemSchema(field: DescField): Schema {
+  const items = argumentsOf(field).items as { type: { case?: string; value?: Record<string, unknown> } } | undefined;
+  if (items?.type.case !== 'string') return {};
+  const { minLen, maxLen, pattern } = items.type.value ?? {};
+  return {
+    ...(minLen ? { minLength: Number(minLen) } : {}),
+    ...(maxLen ? { maxLength: Number(maxLen) } : {}),
+    ...(pattern ? { pattern } : {}),
+  };
 }
 
 /** Wider than the rule, which knows more of domains and counts bytes: JSON Schema can't say that. */

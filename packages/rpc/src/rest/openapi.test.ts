@@ -68,6 +68,14 @@ describe('the OpenAPI document', () => {
     expect((group.properties!.totalBalance as Json).properties!.minorUnits).not.toHaveProperty('pattern');
   });
 
+  test('bounds the items of lists', () => {
+    const { properties } = (document.components!.schemas as Json)['credentials.CreateApiKeyRequest'] as Json;
+    expect((properties!.permissions as Json).items).toEqual({
+      type: 'string',
+      pattern: '^[a-z]{1,40}[.][a-z_]{1,40}[.][a-z_]{1,40}(:any)?$',
+    });
+  });
+
   test('closes requests and the messages in them, but no answers', () => {
     const schemas = document.components!.schemas as Json;
     expect(schemas['inventory.AdjustStockRequest']).toMatchObject({ additionalProperties: false });

@@ -179,7 +179,11 @@ describe('authenticator', () => {
       ['an end beyond it, without iat', () => ({ exp: now() + 3_700 }), 'TOKEN_LIFETIME'],
       ['an end that is no number of this world', () => ({ exp: 1e300 }), 'TOKEN_LIFETIME'],
       ['a negative iat', () => ({ iat: -1e15, exp: now() + 60 }), 'TOKEN_LIFETIME'],
-      ['an end beyond it, with an iat in the future', () => ({ iat: now() + 60, exp: now() + 3_610 }), 'TOKEN_LIFETIME'],
+      [
+        'an end beyond it, with an iat in the future',
+        () => ({ iat: now() + 60, exp: now() + 3_610 }),
+        'TOKEN_LIFETIME',
+      ],
       ['an iat that is a text', () => ({ iat: String(now()), exp: now() + 60 }), 'TOKEN_INVALID'],
       ['an exp that is a text', () => ({ exp: String(now() + 60) }), 'TOKEN_INVALID'],
     ])('%s is refused', async (_, times, reason) => {

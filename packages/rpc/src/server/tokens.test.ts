@@ -23,5 +23,11 @@ test('a token is used until a fifth of its time is left', async () => {
 });
 
 test('a token is not used once the clock was set back to before it was signed', async () => {
-  expect(await tokensAt(1_000, 999, 1_000, 1_078, 1_079)).toEqual(['token-1', 'token-2', 'token-2', 'token-2', 'token-3']);
+  expect(await tokensAt(1_000, 999, 1_000, 1_078, 1_079)).toEqual([
+    'token-1',
+    'token-2',
+    'token-2',
+    'token-2',
+    'token-3',
+  ]);
 });
