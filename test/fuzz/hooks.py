@@ -146,6 +146,8 @@ IN_WORDS_ONLY = [
     # The names that a mask may have; the schema has only an example.
     re.compile(r'^(read|update)_mask names '),
     re.compile(r"^(read|update)_mask must be names of fields"),
+    # Tokens are sealed: only an answer has one.
+    re.compile(r"^page_token was not issued by this method"),
     # A pattern that ends at 2^63 would be longer than this file is wide.
     re.compile(r"must be a whole number of 64 bits"),
     re.compile(r"^(ttl|overlap) must be (longer than|at least|at most|a duration)"),
