@@ -209,7 +209,10 @@ async function callerOfKey(text: string, credentials: Credentials | undefined, l
   if (!secret) throw refused();
   if (isRevoked(revocations, { subjects: [key.owner, key.creator, secret.maker], issuedAt: secret.madeAt }, leewayMs))
     throw refused();
-  return { subject: userNamed(key.owner, 'owner'), permissions: key.permissions, kind: 'key', credential: key.id };
+  return {
+    ...{ subject: userNamed(key.owner, 'owner'), permissions: key.permissions, kind: 'key', credential: key.id },
+    ...(secret.maker !== key.owner && { keyMaker: secret.maker }),
+  };
 }
 
 /** `*` in a token is ignored: only development mode allows everything, including internal methods. */
