@@ -13,7 +13,7 @@ export function textsPage(): string {
     '',
     'The texts of commands that no pattern binds: a caller can write anything into them, also what is personal. Each is searched for',
     '[card numbers](../personal-data.md#card-numbers), except where the contract says that numbers of others stand there. "Sealed" says which are under a',
-    "person's key, so that an [erasure](../personal-data.md#erasing-a-customer) makes them unreadable. \"Shown to\" has the permissions of all reads of the same context whose answers have a",
+    'person\'s key, so that an [erasure](../personal-data.md#erasing-a-customer) makes them unreadable. "Shown to" has the permissions of all reads of the same context whose answers have a',
     "field of that name: without `:any` they are for the caller's own. Who has `log.events.read` of the domain sees what is not sealed, too.",
     '',
     table(['Command', 'Field', 'Most characters', 'Sealed', 'Shown to'], rows),
@@ -41,7 +41,9 @@ function isFree(field: DescField): boolean {
   if (field.scalar !== ScalarType.STRING || madeUp.test(field.name)) return false;
   const form = contract().textForm(field);
   if (form === 'currency' || form === 'customerId') return false;
-  const { type } = (contract().fieldRules(field) ?? {}) as { type?: { case?: string; value?: Record<string, unknown> } };
+  const { type } = (contract().fieldRules(field) ?? {}) as {
+    type?: { case?: string; value?: Record<string, unknown> };
+  };
   const text = type?.case === 'string' ? type.value : undefined;
   const { case: wellKnown } = (text?.wellKnown ?? {}) as { case?: string };
   return !text?.pattern && wellKnown !== 'uuid';
@@ -50,7 +52,10 @@ function isFree(field: DescField): boolean {
 function row(methods: MethodContract[], command: MethodContract, { path, field }: FreeText): string[] {
   const reads = methods.filter(
     ({ service, http, noSideEffects, response }) =>
-      noSideEffects && http.length > 0 && packageOf(service) === packageOf(command.service) && has(response, field.name),
+      noSideEffects &&
+      http.length > 0 &&
+      packageOf(service) === packageOf(command.service) &&
+      has(response, field.name),
   );
   const shown = [...new Set(reads.map(({ access }) => `\`${access.permission}\``))];
   const { characters } = sizesOf(field);
