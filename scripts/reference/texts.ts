@@ -14,7 +14,7 @@ export function textsPage(): string {
     'The texts of commands that no pattern binds: a caller can write anything into them, also what is personal. Each is searched for',
     '[card numbers](../personal-data.md#card-numbers), except where the contract says that numbers of others stand there. "Sealed" says which are under a',
     'person\'s key, so that an [erasure](../personal-data.md#erasing-a-customer) makes them unreadable. "Shown to" has the permissions of all reads of the same context whose answers have a',
-    "field of that name: without `:any` they are for the caller's own. Who has `log.events.read` of the domain sees what is not sealed, too.",
+    "field of that name, so it is shown to nobody else over the API; without `:any` they are for the caller's own. Who has `log.events.read` of the domain sees what is not sealed, too.",
     '',
     table(['Command', 'Field', 'Most characters', 'Sealed', 'Shown to'], rows),
   ].join('\n');

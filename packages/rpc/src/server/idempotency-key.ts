@@ -22,7 +22,7 @@ export function useIdempotencyKey(request: { requestId: string }, header: string
   }
   // The command is stored by a hash of it, and few numbers are cards: they could be tried.
   if (hasCardNumber(text)) {
-    const description = 'must not have a card number: use a random text, such as a UUID';
+    const description = 'must not contain a card number; use a random text, such as a UUID';
     throw invalidRequest([{ field: 'Idempotency-Key', description }], 'MALFORMED_REQUEST');
   }
   const id = uuid.test(text) ? text.toLowerCase() : derivedId('idempotency-key', text);
