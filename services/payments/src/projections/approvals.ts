@@ -1,6 +1,6 @@
 /** Approvals by status. That one has expired is no event: the query knows it by the time. */
 import { approval } from '@caudal/contract/entities.ts';
-import { Approval, type ApprovalAct, ApprovalStatus } from '@caudal/contract/gen/caudal/payments/v1/approvals.ts';
+import { Approval, ApprovalAct, ApprovalStatus } from '@caudal/contract/gen/caudal/payments/v1/approvals.ts';
 import { ignored, ignoreUnknown, on, type Projection } from '@caudal/projections/types.ts';
 import type { ApprovalEvent } from '../domain/approval.ts';
 
@@ -14,10 +14,11 @@ export const approvals: Projection<Approval> = {
       evolve(view, { event, at, version }) {
         const etag = String(version);
         if (event.$case === 'requested') {
-          // The numbers of acts are those of the contract.
-          const { command: _, act, ...asked } = event.value;
+          const { command: _, act: number, ...asked } = event.value;
+          // A later version may have more acts.
+          const act = Object.values(ApprovalAct).find((known) => known === number);
           const status = ApprovalStatus.APPROVAL_STATUS_PENDING;
-          return Approval.fromPartial({ ...asked, act: act as ApprovalAct, status, createTime: at, etag });
+          return Approval.fromPartial({ ...asked, act, status, createTime: at, etag });
         }
         if (!view) return ignored;
         switch (event.$case) {
