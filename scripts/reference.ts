@@ -14,6 +14,7 @@ import { metricsPage } from './reference/metrics.ts';
 import { permissionsPage } from './reference/permissions.ts';
 import { settingsPage } from './reference/settings.ts';
 import { storedPage } from './reference/stored.ts';
+import { textsPage } from './reference/texts.ts';
 
 const { values } = parseArgs({ options: { check: { type: 'boolean' }, help: { type: 'boolean' } } });
 if (values.help) {
@@ -31,6 +32,7 @@ const pages: Record<string, string> = {
   'events.md': made + eventsPage(),
   'metrics.md': made + metricsPage(),
   'stored.md': made + storedPage(),
+  'texts.md': made + textsPage(),
   'openapi.json': `${JSON.stringify(openApi(contract().methods()), null, 2)}\n`,
 };
 

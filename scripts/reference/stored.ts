@@ -216,6 +216,7 @@ const dropped: Shown = {
 /** By projection: what it has a document for. Each is `<projection>.v<version>.<generation>`, in whichever store. */
 export const views: Record<string, string> = {
   'api-keys': 'A document for each API key.',
+  approvals: 'A document for each approval.',
   'order-details': 'A document for each order.',
   'payment-status': 'A document for each payment.',
   'product-search': 'A document for each product.',

@@ -11,6 +11,7 @@ import { stockDecider } from '@caudal/service-inventory/domain/stock.ts';
 import { atWallet } from '@caudal/service-payments/commands/payment-step.ts';
 import { walletService } from '@caudal/service-payments/commands/wallet-service.ts';
 import { walletDecider } from '@caudal/service-payments/domain/wallet.ts';
+import { customersBut } from '@caudal/service-payments/testing/customers.ts';
 import { testCall } from '@caudal/testing/call.ts';
 import { openLog } from './log.ts';
 
@@ -54,7 +55,7 @@ const contexts: Record<string, { prepare(): Promise<() => Promise<unknown>>; loa
   payments: {
     async prepare() {
       const aggregates = open();
-      const { handlers } = walletService({ aggregates, ids: newId, shareLog: () => true });
+      const { handlers } = walletService({ aggregates, ids: newId, customers: customersBut(), shareLog: () => true });
       const api = handlers as unknown as Handlers<WalletServiceService>;
       const walletId = 'HOT';
       await api.createWallet({ requestId: '', walletId, customerId: 'c', currency: 'GBP' }, testCall());

@@ -66,6 +66,9 @@ export function describeErasure(system: () => System): void {
       expect((await api().call('GetCustomer', { customerId })).body).toMatchObject({ displayName, email });
       for (const text of [displayName, email, reference]) expect(await whereIs(text)).toEqual([]);
 
+      const own = api().as(await system().token({ subject: customerId, permissions: ['payments.wallets.read'] }));
+      expect((await own.send('GetWallet', { walletId: customerId })).status).toBe(200);
+
       const erased = await api().call('EraseCustomer', { customerId });
       expect(erased.body).toMatchObject({ customerId, displayName: '', email: '', country: '' });
       expect(erased.body.eraseTime).toBeTruthy();
@@ -82,11 +85,18 @@ export function describeErasure(system: () => System): void {
         ['UpdateCustomer', { customerId, displayName: 'Again' }],
         ['RequestEmailVerification', { customerId }],
         ['MarkEmailVerified', { customerId, email }],
+        ['CreateWallet', { walletId: unique('w'), customerId, currency: 'GBP' }],
       ] as const)
         expect([method, (await api().send(method, request)).body.reason]).toEqual([method, 'CUSTOMER_ERASED']);
       const order = await placeOrderOf(customerId, productId);
       expect(order.reason).toBe('CUSTOMER_ERASED');
 
+      await until(
+        'the end of the tokens of the erased',
+        async () => (await own.send('GetWallet', { walletId: customerId })).body.reason,
+        (reason) => reason === 'TOKEN_REVOKED',
+        90_000,
+      );
       const { body: wallet } = await api().call('GetWallet', { walletId: customerId });
       expect(wallet.balance).toEqual(pounds(900));
       await until(
@@ -110,7 +120,7 @@ export function describeErasure(system: () => System): void {
       } finally {
         logs.close();
       }
-    }, 150_000);
+    }, 240_000);
 
     it('an address is verified by the code that is mailed to it, and by no other', async () => {
       const customerId = unique('eve');

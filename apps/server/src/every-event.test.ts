@@ -75,6 +75,7 @@ describeWith(['postgres'], 'every event of the contract, given to the sagas', ()
       database,
       signal: ended.signal,
       development: true,
+      tokenLifetimeMs: 0,
     });
     return {
       handlers,

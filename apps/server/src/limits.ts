@@ -25,6 +25,7 @@ export function openLimits(
       write: values.CAUDAL_RATE_LIMIT_WRITE.quota,
       heavy: values.CAUDAL_RATE_LIMIT_HEAVY.quota,
       webhook: values.CAUDAL_RATE_LIMIT_WEBHOOK.quota,
+      failed: values.CAUDAL_RATE_LIMIT_FAILED.quota,
     },
     sharedCounts,
     trustedProxies: trustedProxies(values.CAUDAL_TRUSTED_PROXIES ?? []),

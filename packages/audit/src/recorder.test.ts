@@ -130,7 +130,7 @@ describe('reads of personal data', () => {
 
 describe("acts on callers' own resources", () => {
   const own = (n: number, fields = {}) =>
-    entry({ outcome: 'OK', own: true, wrote: `payments.wallet/w@${n}`, ...fields });
+    entry({ outcome: 'OK', bounded: true, wrote: `payments.wallet/w@${n}`, ...fields });
 
   test('are records of their own up to 60 a caller and minute, then counted', async () => {
     for (let n = 0; n < 5_000; n++) recorder.note(own(n));

@@ -46,8 +46,8 @@ const readBounds = {
   singlesOfAll: 3_000,
   mostCallers: 200,
 };
-/** Acts on callers' own resources. Their events name the callers, too. */
-const ownBounds = { singlesOfCaller: () => 60, singlesOfAll: 1_000, mostCallers: 500 };
+/** Acts of callers on their own resources, and orders and the like for others. Their events name the callers, too. */
+const actBounds = { singlesOfCaller: () => 60, singlesOfAll: 1_000, mostCallers: 500 };
 
 export interface Recorder extends Running {
   /** Resolves when the record is on disk. Rejects with UNAVAILABLE or RESOURCE_EXHAUSTED; then it is not, or may not be. */
@@ -57,10 +57,10 @@ export interface Recorder extends Running {
 }
 
 /** Under which bounds the entry is counted; undefined: each has a record. */
-function boundsOf({ kind, subject, own }: AuditEntry): 'denied' | 'unknown' | 'reads' | 'own' | undefined {
+function boundsOf({ kind, subject, bounded }: AuditEntry): 'denied' | 'unknown' | 'reads' | 'acts' | undefined {
   if (kind === 'PERSONAL') return 'reads';
   if (kind === 'DENIAL') return subject ? 'denied' : 'unknown';
-  return own && 'own';
+  return bounded && 'acts';
 }
 
 interface Act {
@@ -78,7 +78,7 @@ export function openRecorder({ database, clock = systemClock }: { database: Tran
     denied: gather(denialBounds),
     unknown: gather(denialBounds),
     reads: gather(readBounds),
-    own: gather(ownBounds),
+    acts: gather(actBounds),
   };
   let dropped = 0;
   let flushing: Promise<void> | undefined;

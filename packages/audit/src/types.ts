@@ -28,8 +28,8 @@ export interface AuditEntry {
   reason: string;
   /** What it has changed: `payments.wallet/w-17@12`, streams with their versions. */
   wrote: string;
-  /** An act on the caller's own resource. Not stored: such acts are counted above a bound. */
-  own?: true;
+  /** An act of which callers do as many as they like. Not stored: such acts are counted above a bound. */
+  bounded?: true;
 }
 
 export const emptyEntry: Omit<AuditEntry, 'kind' | 'outcome'> = {

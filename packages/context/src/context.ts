@@ -52,6 +52,8 @@ export interface SagaTools<S extends Settings> extends Tools<S> {
   signal: AbortSignal;
   /** Whether PostgreSQL is embedded. Then a sandbox may replace an external system without a setting. */
   development: boolean;
+  /** How long a user's token may live, in milliseconds. */
+  tokenLifetimeMs: number;
 }
 
 export interface JobTools<S extends Settings> extends Tools<S> {

@@ -3,7 +3,7 @@
  */
 import { entity } from './entity.ts';
 import { ProductEvent } from './gen/caudal/catalog/v1/events.ts';
-import { ApiKeyEvent, OwnerErasureEvent, RevocationEvent } from './gen/caudal/credentials/v1/events.ts';
+import { ApiKeyEvent, KeyOwnerEvent, OwnerErasureEvent, RevocationEvent } from './gen/caudal/credentials/v1/events.ts';
 import { CustomerEvent } from './gen/caudal/customers/v1/events.ts';
 import { StockEvent } from './gen/caudal/inventory/v1/events.ts';
 import { NotificationEvent, RecipientEvent } from './gen/caudal/notifications/v1/events.ts';
@@ -16,6 +16,7 @@ export const customer = entity('customers.customer', CustomerEvent);
 export const apiKey = entity('credentials.key', ApiKeyEvent);
 export const revocation = entity('credentials.revocation', RevocationEvent);
 export const ownerErasure = entity('credentials.erasure', OwnerErasureEvent);
+export const keyOwner = entity('credentials.owner', KeyOwnerEvent);
 export const stock = entity('inventory.stock', StockEvent);
 export const notification = entity('notifications.notification', NotificationEvent);
 export const recipient = entity('notifications.recipient', RecipientEvent);
@@ -34,6 +35,7 @@ export const entities = [
   apiKey,
   revocation,
   ownerErasure,
+  keyOwner,
   stock,
   notification,
   recipient,

@@ -10,6 +10,8 @@ export interface Caller {
   kind?: 'user' | 'service' | 'key';
   /** The token's `jti` or the API key's id, if it has one; never a secret. */
   credential?: string;
+  /** Who has got the secret of the API key, if that is not its owner. */
+  keyMaker?: string;
 }
 
 /** Whether the caller is one of Caudal's own services, or may do everything. */

@@ -3,6 +3,7 @@
  */
 import { type Context, ROOT_CONTEXT, trace } from '@opentelemetry/api';
 import { W3CTraceContextPropagator } from '@opentelemetry/core';
+import { hasCardNumber } from './schema/card-numbers.ts';
 
 export const headerNames = {
   authorization: 'authorization',
@@ -23,10 +24,13 @@ export const headerNames = {
 /** Reads a header; undefined if it is absent. */
 export type HeaderReader = (name: string) => string | undefined;
 
-/** An id from outside. It is ignored unless it is short and printable. */
+/**
+ * An id from outside. It is ignored unless it is short and printable, and has no card number: ids are in events, logs and the audit
+ * log.
+ */
 export function idHeader(read: HeaderReader, name: string): string | undefined {
   const value = read(name);
-  return value && /^[\w.:/-]{1,128}$/.test(value) ? value : undefined;
+  return value && /^[\w.:/-]{1,128}$/.test(value) && !hasCardNumber(value) ? value : undefined;
 }
 
 /** The IP address of a gRPC peer, `10.0.0.7:4711` or `[::1]:4711`. */
@@ -36,10 +40,16 @@ export function addressOf(peer: string): string | undefined {
 
 const propagator = new W3CTraceContextPropagator();
 
-/** The trace that a call belongs to (W3C Trace Context); the root context if the call has none. */
+/**
+ * The trace that a call belongs to (W3C Trace Context); the root context if the call has none, or one with a card number, which its
+ * events and spans would keep.
+ */
 export function extractTrace(read: HeaderReader): Context {
   return propagator.extract(ROOT_CONTEXT, read, {
-    get: (from, key) => from(key),
+    get(from, key) {
+      const value = from(key);
+      return value !== undefined && hasCardNumber(value) ? undefined : value;
+    },
     keys: () => [],
   });
 }

@@ -113,6 +113,11 @@ export const reasons = {
     meaning:
       'The caller has made its calls of this class in the present window; `metadata.policy` and `metadata.quota` name them. Try again after the time given.',
   },
+  TOO_MANY_FAILED_CHECKS: {
+    code: 'RESOURCE_EXHAUSTED',
+    meaning:
+      "From the caller's address came so many wrong tokens, API keys or signatures that no further one is checked in this window. Callers that were known before go on. Try again after the time given, with a valid one.",
+  },
   TOO_MANY_WAITS: {
     code: 'RESOURCE_EXHAUSTED',
     meaning:

@@ -17,6 +17,7 @@ import { fixedViews } from '@caudal/testing/view-readers.ts';
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import { credentialCheckService } from './commands/check-service.ts';
 import { credentialService } from './commands/credential-service.ts';
+import { maxKeys } from './domain/key-owner.ts';
 import { credentialQueryService } from './queries/credential-query-service.ts';
 
 let appended: Append[];
@@ -83,7 +84,11 @@ describe('the secret of an API key', () => {
     expect(await refusalOf(api.rotateApiKey(rotation(made.apiKeyId), merchant('two')))).toMatchObject({
       reason: 'SECRET_NOT_REPEATED',
     });
-    expect(log.events.map(({ type }) => type)).toEqual(['credentials.key.created.v1', 'credentials.key.rotated.v1']);
+    expect(log.events.map(({ type }) => type)).toEqual([
+      'credentials.key.created.v1',
+      'credentials.owner.key_counted.v1',
+      'credentials.key.rotated.v1',
+    ]);
   });
 });
 
@@ -144,6 +149,36 @@ describe('the scope of an API key', () => {
   });
 });
 
+describe("the number of an owner's keys", () => {
+  const makeMany = async (count: number) => {
+    const made = [];
+    for (let n = 0; n < count; n++) made.push(await api.createApiKey(request(), merchant()));
+    return made;
+  };
+  const tooMany = { code: 'FAILED_PRECONDITION', reason: 'API_KEYS_TOO_MANY' };
+
+  test('is bounded: those that were revoked or have ended leave room, and other owners have their own', async () => {
+    const made = await makeMany(maxKeys);
+    expect(await refusalOf(api.createApiKey(request(), merchant()))).toEqual(tooMany);
+    await api.createApiKey(request({ owner: 'other' }), callOf('other', can('orders.orders.read')));
+    const revoked = { requestId: '', apiKeyId: made[0]!.apiKeyId, reason: '' };
+    for (const _ of [1, 2]) await api.revokeApiKey(revoked, merchant());
+    await makeMany(1);
+    expect(await refusalOf(api.createApiKey(request(), merchant()))).toEqual(tooMany);
+    now = new Date(now.getTime() + 91 * 24 * 3_600_000);
+    await makeMany(maxKeys);
+    // A rotation with another end brings a key back that had ended.
+    const late = { ...rotation(made[1]!.apiKeyId), expireTime: new Date(now.getTime() + 1_000_000) };
+    expect(await refusalOf(api.rotateApiKey(late, merchant()))).toEqual(tooMany);
+  });
+
+  test('is counted in the same append as the key, so that many calls at once make no more', async () => {
+    await makeMany(maxKeys - 3);
+    const results = await Promise.allSettled(Array.from({ length: 10 }, () => api.createApiKey(request(), merchant())));
+    expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(3);
+  });
+});
+
 describe('a rotation', () => {
   const wanted = { permissions: ['payments.payments.refund'] };
   const refunding = (subject = 'merchant') =>
@@ -160,7 +195,10 @@ describe('a rotation', () => {
       });
     // The owner has lost it since.
     expect(await refusalOf(rotated(apiKeyId, callOf('merchant', can())))).toMatchObject({ reason: 'SCOPE_EXCEEDED' });
-    expect(log.events.map(({ type }) => type)).toEqual(['credentials.key.created.v1']);
+    expect(log.events.map(({ type }) => type)).toEqual([
+      'credentials.key.created.v1',
+      'credentials.owner.key_counted.v1',
+    ]);
     expect((await rotated(apiKeyId, refunding('admin'))).secret).not.toBe('');
   });
 

@@ -9,6 +9,10 @@ export const reasons = {
     code: 'FAILED_PRECONDITION',
     meaning: 'The API key has ended. Rotate it with an `expireTime`, or make another one.',
   },
+  API_KEYS_TOO_MANY: {
+    code: 'FAILED_PRECONDITION',
+    meaning: 'The owner has 100 API keys that count. Revoke one that is not used.',
+  },
   API_KEY_ROTATING: {
     code: 'FAILED_PRECONDITION',
     meaning:

@@ -1,6 +1,7 @@
 /** The payments context: its settings, services, projections, jobs and sagas. */
 import { setting } from '@caudal/config/setting.ts';
 import { defineContext } from '@caudal/context/context.ts';
+import { CustomerQueryServiceService } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
 import { createSagaHandler } from '@caudal/sagas/saga-handler.ts';
 import { approvalService } from './commands/approval-service.ts';
 import { fourEyes, fourEyesActs } from './commands/four-eyes.ts';
@@ -11,6 +12,7 @@ import { paymentDecider } from './domain/payment.ts';
 import { walletDecider } from './domain/wallet.ts';
 import { chooseGateway } from './gateway/choose-gateway.ts';
 import { checkWallets } from './jobs/check-wallets.ts';
+import { approvals } from './projections/approvals.ts';
 import { paymentStatus } from './projections/payment-status.ts';
 import { walletBalances } from './projections/wallet-balances.ts';
 import { walletTransactions } from './projections/wallet-transactions.ts';
@@ -55,19 +57,22 @@ export const payments = defineContext({
       max: 7 * 24 * 3_600_000,
     }),
   },
-  permissions: [],
+  permissions: ['customers.customers.read:any'],
   deciders: [paymentDecider, walletDecider, approvalDecider],
-  commands({ aggregates, ids, clock, settings }) {
+  commands({ aggregates, client, ids, clock, settings }) {
     const { PAYMENTS_FOUR_EYES: needed = [], PAYMENTS_FOUR_EYES_WAIT: waitMs } = settings;
     const eyes = fourEyes({ aggregates, ids, clock, needed, waitMs });
     return [
       paymentService({ aggregates, ids, eyes }),
-      walletService({ aggregates, ids, shareLog: () => true, eyes }),
+      walletService({
+        ...{ aggregates, ids, eyes, shareLog: () => true },
+        customers: client(CustomerQueryServiceService),
+      }),
       approvalService({ aggregates, ids, clock }),
     ];
   },
   queries: ({ views, aggregates, clock }) => [
-    approvalQueryService({ aggregates, clock }),
+    approvalQueryService({ aggregates, views: views(approvals), clock }),
     paymentQueryService({ payments: views(paymentStatus) }),
     walletQueryService({ wallets: views(walletBalances), transactions: views(walletTransactions), aggregates }),
   ],
@@ -75,6 +80,7 @@ export const payments = defineContext({
     { projection: walletBalances, store: 'documents', cacheMs: 300_000 },
     { projection: walletTransactions, store: 'documents' },
     { projection: paymentStatus, store: 'documents', cacheMs: 60_000 },
+    { projection: approvals, store: 'documents' },
   ],
   jobs: [checkWallets],
   async sagas({ aggregates, database, clock, signal, settings, development }) {

@@ -26,6 +26,7 @@ import { walletBalances } from './projections/wallet-balances.ts';
 import { walletTransactions } from './projections/wallet-transactions.ts';
 import { paymentQueryService } from './queries/payment-query-service.ts';
 import { walletQueryService } from './queries/wallet-query-service.ts';
+import { customersBut } from './testing/customers.ts';
 import { walletMessage } from './wallet-message.ts';
 
 const from = new Date('2026-01-01T00:00:00Z');
@@ -198,7 +199,8 @@ describe('queries', () => {
   });
 
   test('a wallet is read as of a time, from the log', async () => {
-    const commands = walletService({ aggregates, ids: newId, shareLog: () => true }).handlers as never as {
+    const commands = walletService({ aggregates, ids: newId, customers: customersBut(), shareLog: () => true })
+      .handlers as never as {
       [name: string]: (request: object, call: object) => Promise<unknown>;
     };
     await commands.createWallet!({ walletId: 'w1', customerId: 'c1', currency }, testCall());

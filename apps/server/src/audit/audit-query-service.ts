@@ -5,8 +5,9 @@ import { pageLimit } from '@caudal/context/page-limit.ts';
 import { placeTokens } from '@caudal/context/place-token.ts';
 import {
   AuditQueryServiceService,
-  type AuditRecord as AuditRecordMessage,
+  AuditRecord as AuditRecordMessage,
 } from '@caudal/contract/gen/caudal/audit/v1/audit.ts';
+import { itemsOfPage } from '@caudal/kernel/page-bytes.ts';
 import type { Transaction } from '@caudal/postgres/database.ts';
 import { service } from '@caudal/rpc/types.ts';
 
@@ -31,11 +32,12 @@ export function auditQueryService({ database }: { database: Transaction }) {
         before: pageToken === '' ? undefined : Number(tokens.open(pageToken)),
         limit: limit + 1,
       });
-      const page = found.slice(0, limit);
-      const last = page.at(-1);
+      const messages = found.slice(0, limit).map(messageOf);
+      const count = itemsOfPage(messages, (message) => AuditRecordMessage.encode(message).finish().length);
+      const last = found[count - 1];
       return {
-        auditRecords: page.map(messageOf),
-        nextPageToken: found.length > limit && last ? tokens.seal(String(last.position)) : '',
+        auditRecords: messages.slice(0, count),
+        nextPageToken: found.length > count && last ? tokens.seal(String(last.position)) : '',
       };
     },
   });

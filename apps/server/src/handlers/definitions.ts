@@ -63,7 +63,10 @@ export async function sagaDefinitions(
     openTexts: nothing,
     sealed: nothing,
   };
-  const handlers = await context.sagas({ ...tools, database: nothing, signal: ending.signal, development: false });
+  const handlers = await context.sagas({
+    ...tools,
+    ...{ database: nothing, signal: ending.signal, development: false, tokenLifetimeMs: 0 },
+  });
   // What they have made ready goes again.
   ending.abort();
   return handlers;

@@ -82,5 +82,6 @@ export async function sagaHandlers(app: App, local: LocalContext): Promise<Timed
   const { context, database } = local;
   const { lifecycle, values } = app;
   const development = values.DATABASE_URL === undefined;
-  return context.sagas({ ...app.toolsOf(local), database, signal: lifecycle.ending, development });
+  const tokenLifetimeMs = values.CAUDAL_TOKEN_MAX_LIFETIME;
+  return context.sagas({ ...app.toolsOf(local), database, signal: lifecycle.ending, development, tokenLifetimeMs });
 }

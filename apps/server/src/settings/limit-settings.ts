@@ -48,6 +48,16 @@ export const limitSettings = {
     HEAVY: { calls: '1000/10s', of: 'that the contract calls heavy, such as searches' },
     WEBHOOK: { calls: '10000/10s', of: 'that are webhooks' },
   }),
+  CAUDAL_RATE_LIMIT_FAILED: setting.parsed(
+    {
+      description:
+        'How many wrong tokens, API keys and signatures of webhooks may come from an address before no further one is checked. Callers that were known before go on.',
+      expects: rateLimitExpects,
+      secrecy: 'public',
+      default: '1000/10s',
+    },
+    parseRateLimit,
+  ),
   CAUDAL_TRUSTED_PROXIES: setting.parsed(
     {
       description:

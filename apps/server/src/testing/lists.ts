@@ -5,6 +5,7 @@ import { ApiKey, ListApiKeysRequest } from '@caudal/contract/gen/caudal/credenti
 import { ListStockItemsRequest, StockItem } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
 import { ListOrdersRequest, Order } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import { ListSalesRequest, Sales } from '@caudal/contract/gen/caudal/orders/v1/sales.ts';
+import { Approval, ListApprovalsRequest } from '@caudal/contract/gen/caudal/payments/v1/approvals.ts';
 import { ListPaymentsRequest, Payment } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
 import {
   ListTransactionsRequest,
@@ -25,9 +26,11 @@ import { orderDetails } from '@caudal/service-orders/projections/order-details.t
 import { salesByDay } from '@caudal/service-orders/projections/sales-by-day.ts';
 import { orderQueryService } from '@caudal/service-orders/queries/order-query-service.ts';
 import { salesQueryService } from '@caudal/service-orders/queries/sales-query-service.ts';
+import { approvals as approvalsView } from '@caudal/service-payments/projections/approvals.ts';
 import { paymentStatus } from '@caudal/service-payments/projections/payment-status.ts';
 import { walletBalances } from '@caudal/service-payments/projections/wallet-balances.ts';
 import { walletTransactions } from '@caudal/service-payments/projections/wallet-transactions.ts';
+import { approvalQueryService } from '@caudal/service-payments/queries/approval-query-service.ts';
 import { paymentQueryService } from '@caudal/service-payments/queries/payment-query-service.ts';
 import { walletQueryService } from '@caudal/service-payments/queries/wallet-query-service.ts';
 import { shipments as shipmentsView } from '@caudal/service-shipping/projections/shipments.ts';
@@ -100,6 +103,23 @@ const apiKeys: ListedViews<ApiKey> = {
       request,
     );
     return { ids: found.map(({ apiKeyId }) => apiKeyId), nextPageToken };
+  },
+};
+
+const approvals: ListedViews<Approval> = {
+  projection: approvalsView,
+  view: (number) => {
+    const id = idOf(number);
+    return { id, view: Approval.fromPartial({ approvalId: id, status: 1, expireTime: time(number) }) };
+  },
+  orders: ['', 'expire_time', 'expire_time desc'],
+  async page(views, paging) {
+    const { approvals: found, nextPageToken } = await answer<{ approvals: Approval[]; nextPageToken: string }>(
+      approvalQueryService({ views, aggregates: {} as never, clock: () => new Date('2025-12-31T00:00:00Z') }),
+      'listApprovals',
+      ListApprovalsRequest.fromPartial(paging),
+    );
+    return { ids: found.map(({ approvalId }) => approvalId), nextPageToken };
   },
 };
 
@@ -249,6 +269,7 @@ export const lists: Record<string, ListedViews<any>> = {
   '/caudal.inventory.v1.InventoryQueryService/ListStockItems': stock,
   '/caudal.orders.v1.OrderQueryService/ListOrders': orders,
   '/caudal.orders.v1.SalesQueryService/ListSales': sales,
+  '/caudal.payments.v1.ApprovalQueryService/ListApprovals': approvals,
   '/caudal.payments.v1.PaymentQueryService/ListPayments': payments,
   '/caudal.payments.v1.WalletQueryService/ListTransactions': transactions,
   '/caudal.payments.v1.WalletQueryService/ListWallets': wallets,

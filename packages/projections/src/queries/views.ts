@@ -1,4 +1,5 @@
 /** Queries on a projection's views, in the generation that is current when a query begins. */
+import { itemsOfPage, jsonBytes } from '@caudal/kernel/page-bytes.ts';
 import { type Clock, systemClock } from '@caudal/kernel/time.ts';
 import { type CurrentGenerations, currentGenerations } from '../generations/generations.ts';
 import { layoutOf, nameOf, typedConditions, typedKey, typedOrder } from '../stores/keys.ts';
@@ -16,6 +17,7 @@ import {
 import type { KeyType, Search, StoredView, ViewDeclaration, Views } from '../types.ts';
 import { namedRow, typedAggregate } from './aggregate.ts';
 import { decodeToken, encodeToken, expiredToken, type PageToken, type Shape } from './page-token.ts';
+import { readPage } from './read-page.ts';
 
 export interface OpenViewsOptions<V> {
   projection: ViewDeclaration<V>;
@@ -64,12 +66,19 @@ export function openViews<V>(options: OpenViewsOptions<V>): OpenedViews<V> {
       };
       const limit = bounded(query.limit);
       return page(generations, query.pageToken, shape, async ({ number, collection }, token) => {
-        const after = token && { keys: token.keys as TypedKey[], id: token.id };
-        const documents = await collection.find({ where, orderBy, after, limit: limit + 1 });
-        const views = documents.slice(0, limit).map((document) => storedView(projection, document));
-        const last = documents.length > limit ? views.at(-1) : undefined;
-        const keys = last ? orderBy.map(({ key }) => keyOfView(projection, key, last.view)) : [];
-        return { views, nextPageToken: last ? encodeToken({ generation: number, keys, id: last.id }, shape) : '' };
+        const placeOf = ({ id, view }: StoredView<V>) => ({
+          keys: orderBy.map(({ key }) => keyOfView(projection, key, view)),
+          id,
+        });
+        const { documents, more } = await readPage({
+          limit,
+          after: token && { keys: token.keys as TypedKey[], id: token.id },
+          find: (after, count) => collection.find({ where, orderBy, after, limit: count }),
+          placeOf: (document) => placeOf(storedView(projection, document)),
+        });
+        const views = documents.map((document) => storedView(projection, document));
+        const last = more ? views.at(-1) : undefined;
+        return { views, nextPageToken: last ? encodeToken({ generation: number, ...placeOf(last) }, shape) : '' };
       });
     },
     async count(conditions) {
@@ -130,8 +139,10 @@ export function openSearch<V>(options: OpenViewsOptions<V>): OpenedViews<V> & Se
         const { found, forgiving } = token
           ? { found: await ask({ ...find, forgiving: forgave === true }), forgiving: forgave === true }
           : await firstFound(find, ask);
-        const views = found.hits.slice(0, limit).map(({ document }) => storedView(projection, document));
-        const last = found.hits.length > limit ? found.hits[limit - 1] : undefined;
+        const hits = found.hits.slice(0, limit);
+        const count = itemsOfPage(hits, ({ document }) => jsonBytes(document.view));
+        const views = hits.slice(0, count).map(({ document }) => storedView(projection, document));
+        const last = found.hits.length > count ? found.hits[count - 1] : undefined;
         const lastPlace = () =>
           orderBy.length > 0 ? orderBy.map(({ key }) => keyOfView(projection, key, views.at(-1)!.view)) : [last!.score];
         return {

@@ -123,6 +123,23 @@ test.each([
   server.close();
 });
 
+test('a command for another owner is recorded once: by the process that has done it', async () => {
+  const records: string[] = [];
+  const trail = (place: string) => ({
+    write: async () => {},
+    note: ({ kind, subject }: { kind: string; subject: string }) =>
+      void records.push(`${place}: ${kind} of ${subject}`),
+  });
+  await startOwner({ audit: trail('owner') });
+  const server = await startForwarding({ audit: trail('forwarding') });
+  const auth = () => token('shop', ['orders.orders.place:any']);
+  const shop = connect(OrderServiceService, { address: server.address, auth });
+  await shop.placeOrder(placeOrder({ requestId: newId() }));
+  expect([atOwner.length, here.length, records]).toEqual([1, 0, ['owner: ACT of shop']]);
+  shop.close();
+  server.close();
+});
+
 test('a call that is forwarded counts once as served, and at the owner as forwarded', async () => {
   await startOwner();
   const server = await startForwarding();

@@ -24,6 +24,7 @@ import { boundOf, tooLarge, tooSlow } from '../server/request-size.ts';
 import { boundMessages, destroyStream, refuseStream } from './message-bound.ts';
 import { readerOf } from './metadata.ts';
 import { type OpenStreams, openStreams } from './open-streams.ts';
+import { refuseRepeatedIn } from './repeated-headers.ts';
 
 /** How an admitted call was admitted, kept on its metadata: an entry of a WeakMap would cost the garbage collector more. */
 const noted = Symbol('admitted');
@@ -120,12 +121,13 @@ function admitCall(
   };
   const look = (metadata: Noted, admit: (metadata: Metadata) => void) => {
     try {
+      refuseRepeatedIn(call);
       const header = readerOf(metadata);
       address = admission.address(call.getConnectionInfo().remoteAddress, header);
       const refusal = admission.full();
       if (refusal) throw refusal;
       if (endpoint.contract.access.authentication === 'SERVICE') checkClientCertificate(clientName, call);
-      const caller = admission.known(address, callerOf(endpoint, header, authenticate));
+      const caller = admission.known(address, (mayCheck) => callerOf(endpoint, header, authenticate, mayCheck));
       if (!(caller instanceof Promise)) return take(metadata, caller, admit);
       caller.then(
         (found) => take(metadata, found, admit),
@@ -171,11 +173,13 @@ function admitForwarding(
 ): ServerInterceptingCall {
   const look = async (metadata: Metadata, admit: (metadata: Metadata) => void) => {
     try {
+      refuseRepeatedIn(call);
       const header = readerOf(metadata);
       const address = admission.address(call.getConnectionInfo().remoteAddress, header);
       const authenticated = async () => {
         checkClientCertificate(clientName, call);
-        return admission.checked(address, () => authenticate(header(headerNames.authorization)));
+        const shown = header(headerNames.authorization);
+        return admission.checked(address, (mayCheck) => authenticate(shown, mayCheck));
       };
       await receiver.admit(authenticated, address);
     } catch (error) {

@@ -9,6 +9,7 @@ import { logger } from '@caudal/telemetry/log.ts';
 import { type ConnectionInjector, type Server, ServerCredentials } from '@grpc/grpc-js';
 import { beginsTls, followSource, refusePlain, type ServerTls, tlsOptions } from '../server/tls.ts';
 import { answerHealth, type Health } from './health.ts';
+import { watchHeaders } from './repeated-headers.ts';
 
 export interface Address {
   host: string;
@@ -52,6 +53,7 @@ export async function openPort(
   tls?: ServerTls,
 ): Promise<Port> {
   const injector: ConnectionInjector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
+  watchHeaders(grpc);
   if (tls) answerHealth(grpc, health);
   const http = createHttpServer((request, response) => {
     // Not the URL class, which throws for some addresses that HTTP allows.

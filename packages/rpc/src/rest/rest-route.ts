@@ -5,11 +5,12 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Doors } from '../grpc/grpc.ts';
 import { type HeaderReader, headerNames } from '../headers.ts';
 import { maskJson } from '../schema/mask.ts';
-import type { Admitted } from '../server/admission.ts';
+import type { Admission, Admitted } from '../server/admission.ts';
 import { callerOf } from '../server/caller.ts';
 import { whenEmitted } from '../server/deadline.ts';
 import type { Endpoint } from '../server/endpoint.ts';
 import { rateHeaders } from '../server/rate-limits.ts';
+import { refuseRepeated } from '../server/repeated-headers.ts';
 import type { WebhookSignature, WebhookVerifier } from '../server/webhook.ts';
 import { endIfUnfinished, endIfUnread, whenAnswered } from './connection.ts';
 import { decodeRest, unquoted } from './decode.ts';
@@ -80,16 +81,20 @@ export async function admit(
   try {
     const refusal = admission.full();
     if (refusal) throw refusal;
+    refuseRepeated(request.raw.rawHeaders);
     const header = headerReader(request);
-    if (route.verifier) request.signature = route.verifier.read(header(headerNames.signature));
     const address = admission.address(request.raw.socket.remoteAddress, header);
-    caller = route.verifier
-      ? undefined
-      : await admission.known(address, callerOf(route.endpoint, header, authenticate));
+    if (route.verifier) {
+      admission.mayCheck(address);
+      request.signature = route.verifier.read(header(headerNames.signature));
+    } else {
+      caller = await admission.known(address, (mayCheck) => callerOf(route.endpoint, header, authenticate, mayCheck));
+    }
     request.admitted = admission.admit(route.endpoint, caller, address);
     whenAnswered(request, reply, request.admitted.leave);
     return undefined;
   } catch (error) {
+    if (route.verifier) admission.countFailed(addressIn(request, admission), error);
     endIfUnfinished(request, admission.patience, admission.limits.requestBodyMs);
     // Refuses through the pipeline, which counts and reports all calls.
     return serveRoute(route, doors, request, reply, { error, caller });
@@ -106,9 +111,22 @@ const headerReader =
 /**
  * The caller of an admitted request, after its body is read. For a webhook, throws UNAUTHENTICATED if it is not signed.
  */
-function callerOfAdmitted({ verifier }: Route, { admitted, signature, body }: FastifyRequest): Caller {
-  return verifier ? verifier.verify(signature!, bytesOf(body)) : admitted!.caller!;
+function callerOfAdmitted(
+  { verifier }: Route,
+  { admitted, signature, body }: FastifyRequest,
+  admission: Admission,
+): Caller {
+  if (!verifier) return admitted!.caller!;
+  try {
+    return verifier.verify(signature!, bytesOf(body));
+  } catch (error) {
+    admission.countFailed(admitted!.address, error);
+    throw error;
+  }
 }
+
+const addressIn = (request: FastifyRequest, admission: Admission): string =>
+  admission.address(request.raw.socket.remoteAddress, headerReader(request));
 
 const bytesOf = (body: unknown): Buffer => (body as Buffer | undefined) ?? Buffer.alloc(0);
 
@@ -127,9 +145,9 @@ export async function serveRoute(
   const isRead = rule.method === 'GET';
   const outcome = await pipeline.run(endpoint, {
     place: admitted?.place,
-    address: admitted?.address ?? admission.address(request.raw.socket.remoteAddress, header),
+    address: admitted?.address ?? addressIn(request, admission),
     refused: refusal?.caller,
-    authenticate: () => (refusal ? Promise.reject(refusal.error) : callerOfAdmitted(route, request)),
+    authenticate: () => (refusal ? Promise.reject(refusal.error) : callerOfAdmitted(route, request, admission)),
     header,
     whenGone: whenEmitted(reply.raw, 'close'),
     // A body has at most its route's bodyLimit, or was not read to its end.

@@ -4,7 +4,7 @@
  */
 import type { MethodContract } from '@caudal/contract/descriptors.ts';
 import { type Caller, isService } from '@caudal/kernel/context.ts';
-import type { CaudalError } from '@caudal/kernel/errors.ts';
+import { CaudalError } from '@caudal/kernel/errors.ts';
 import type { HeaderReader } from '../headers.ts';
 import { checkPermission, type Grant } from './access.ts';
 import { addressOf, networkOf, type TrustedProxies } from './address.ts';
@@ -56,14 +56,21 @@ export interface Admission {
    * Who calls from this address. Rejects with SERVER_BUSY if too many tokens are being checked, since each of these calls may hold
    * what HTTP/2 has received of it meanwhile.
    */
-  known(address: string, caller: Caller | Promise<Caller>): Caller | Promise<Caller>;
+  known(address: string, find: Find): Caller | Promise<Caller>;
   /** The same for a check that has not begun, and never does if there are too many. */
-  checked(address: string, authenticate: () => Caller | Promise<Caller>): Promise<Caller>;
+  checked(address: string, find: Find): Promise<Caller>;
+  /** Throws TOO_MANY_FAILED_CHECKS if so many checks of this address have failed. */
+  mayCheck(address: string): void;
+  /** Counts this error for the address, if it says that a token, key or signature was wrong. */
+  countFailed(address: string, error: unknown): void;
   /** Throws the error to answer. `caller` is undefined for a webhook. */
   admit(endpoint: Endpoint, caller: Caller | undefined, address: string): Admitted;
   patience: Patience;
   limits: AdmissionLimits;
 }
+
+/** Finds who calls. `mayCheck` is called before something is checked that was not found right before. */
+type Find = (mayCheck: () => void) => Caller | Promise<Caller>;
 
 /** A caller without a token, by its network. The blank keeps it apart from the subjects of tokens. */
 export const nobody = (address: string): Party => ({ key: `address ${networkOf(address)}`, kind: 'nobody' });
@@ -75,33 +82,51 @@ function partyOf(contract: MethodContract, caller: Caller, grant: Grant, address
   return { key, kind: grant.any || isForStaff(contract) ? 'any' : 'caller' };
 }
 
+/** Whether something was shown, and wrong. To find nothing costs nothing. */
+const isWrong = (error: unknown): boolean =>
+  error instanceof CaudalError && error.code === 'UNAUTHENTICATED' && !error.reason.endsWith('_MISSING');
+
 /** Changes of what has no owner, such as products and stock, are not for buyers: their permission has no other form. */
 const isForStaff = ({ access, noSideEffects }: MethodContract): boolean =>
   !noSideEffects && access.permission !== '' && access.ownerField === undefined && !access.ownerInResource;
 
 export function openAdmission({ places, rates, trusted, patience, limits }: AdmissionOptions): Admission {
   const checks = openPool(maxChecks, 1);
+  const mayCheck = (address: string) => rates.mayCheck(networkOf(address));
+  const countFailed = (address: string, error: unknown) => {
+    if (isWrong(error)) rates.countFailed(networkOf(address));
+  };
+  const failed = (address: string, error: unknown): never => {
+    countFailed(address, error);
+    throw error;
+  };
   return {
     full: places.full,
     patience,
     limits,
     address: (peer, header) => addressOf(peer, header('x-forwarded-for'), trusted),
-    known(address, caller) {
+    known(address, find) {
+      const caller = find(() => mayCheck(address));
       if (!(caller instanceof Promise)) return caller;
+      const counted = caller.catch((error) => failed(address, error));
       const done = checks.take(networkOf(address));
-      if (done) return caller.finally(done);
-      caller.catch(() => {});
+      if (done) return counted.finally(done);
+      counted.catch(() => {});
       return Promise.reject(busy());
     },
-    async checked(address, authenticate) {
+    async checked(address, find) {
       const done = checks.take(networkOf(address));
       if (!done) throw busy();
       try {
-        return await authenticate();
+        return await find(() => mayCheck(address));
+      } catch (error) {
+        return failed(address, error);
       } finally {
         done();
       }
     },
+    mayCheck,
+    countFailed,
     admit(endpoint, caller, address) {
       const { contract } = endpoint;
       // A webhook's caller is known only by its body, so it counts as the address until then.

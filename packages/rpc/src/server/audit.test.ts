@@ -4,7 +4,7 @@ import {
   CustomerQueryServiceService,
   CustomerServiceService,
 } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
-import { OrderServiceService } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
+import { OrderServiceService, PlaceOrderRequest } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import { DepositRequest, type Wallet, WalletServiceService } from '@caudal/contract/gen/caudal/payments/v1/wallets.ts';
 import { CaudalError, refused, unavailable } from '@caudal/kernel/errors.ts';
 import { until } from '@caudal/testing/until.ts';
@@ -12,7 +12,8 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { connect } from '../client/client.ts';
 import { localClient } from '../client/local-client.ts';
 import { openForwarder } from '../forward/forwarder.ts';
-import { start, stopAll, token } from '../testing/fixture.ts';
+import { order, placeOrder, start, stopAll, token } from '../testing/fixture.ts';
+import { grpcCalls } from '../testing/grpc-calls.ts';
 import { type Call, type Service, service } from '../types.ts';
 import type { AuditTrail, CallRecord } from './audit.ts';
 
@@ -73,7 +74,7 @@ function services(): Service[] {
       markEmailVerified: async () => customer,
     }),
     service(OrderServiceService, {
-      placeOrder: async () => ({}) as never,
+      placeOrder: async () => order(),
       cancelOrder: async () => ({}) as never,
       returnOrder: async () => ({}) as never,
     }),
@@ -112,7 +113,7 @@ async function send(
     const { reason = 'OK' } = (await response.json()) as { reason?: string };
     return reason;
   }
-  const calls = await import('../testing/grpc-calls.ts').then(({ grpcCalls }) => grpcCalls(server.address));
+  const calls = grpcCalls(server.address);
   const request = { requestId: '', walletId, amount: { minorUnits: 5n, currency: 'GBP' }, reference: 'from Ada' };
   const bytes = DepositRequest.encode(request).finish();
   const path = verb === 'deposit' ? deposit : deposit.replace('Deposit', 'Withdraw');
@@ -124,6 +125,23 @@ async function send(
   } finally {
     calls.close();
   }
+}
+
+async function placeFor(protocol: Protocol, customerId: string, subject: string, permissions: string[]) {
+  const as = await token(subject, permissions);
+  const request = placeOrder({ customerId });
+  if (protocol === 'gRPC') {
+    const calls = grpcCalls(server.address);
+    const bytes = PlaceOrderRequest.encode(request).finish();
+    await calls.send(OrderServiceService.placeOrder.path, bytes, { as }).finally(calls.close);
+    return;
+  }
+  const response = await fetch(`${server.url}/v1/orders`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${as}`, 'content-type': 'application/json' },
+    body: JSON.stringify(PlaceOrderRequest.toJSON(request)),
+  });
+  expect([await response.json(), response.ok]).toEqual([expect.anything(), true]);
 }
 
 describe.each(protocols)('over %s', (protocol) => {
@@ -164,7 +182,7 @@ describe.each(protocols)('over %s', (protocol) => {
     const as = await token('ada', ['payments.wallets.withdraw']);
     expect(await send(protocol, { as, verb: 'withdraw' })).toBe('OK');
     expect(records).toEqual([
-      expect.objectContaining({ kind: 'ACT', subject: 'ada', outcome: 'OK', durable: false, own: true }),
+      expect.objectContaining({ kind: 'ACT', subject: 'ada', outcome: 'OK', durable: false, bounded: true }),
     ]);
     records.length = 0;
     behaviour = async () => {
@@ -176,6 +194,21 @@ describe.each(protocols)('over %s', (protocol) => {
     const operator = await token('operator', ['payments.wallets.withdraw:any']);
     await send(protocol, { as: operator, verb: 'withdraw' });
     expect(records.map(({ outcome }) => outcome)).toEqual(['BEGUN', 'OK']);
+  });
+
+  test('a command for another owner that is no act is recorded once it is done, and not for services', async () => {
+    const place = (subject: string, permissions: string[]) => placeFor(protocol, 'ada', subject, permissions);
+    await place('ada', ['orders.orders.place']);
+    await place('ada', ['orders.orders.place:any']);
+    await place('service:orders', ['orders.orders.place:any']);
+    expect(records).toEqual([]);
+    await place('shop', ['orders.orders.place:any']);
+    expect(records).toEqual([
+      expect.objectContaining({
+        ...{ kind: 'ACT', subject: 'shop', outcome: 'OK', durable: false, bounded: true },
+        method: 'caudal.orders.v1.OrderService/PlaceOrder',
+      }),
+    ]);
   });
 
   test.each([

@@ -5,7 +5,7 @@
  */
 import type { DescMessage } from '@bufbuild/protobuf';
 import type { MethodContract } from '@caudal/contract/descriptors.ts';
-import type { Caller } from '@caudal/kernel/context.ts';
+import { type Caller, isNamedService } from '@caudal/kernel/context.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { toClientError } from '../errors.ts';
 import { type HeaderReader, headerNames } from '../headers.ts';
@@ -29,8 +29,8 @@ export interface CallRecord {
   reason: string;
   /** What it has changed: `payments.wallet/w-17@12`, streams with their versions. */
   wrote: string;
-  /** An act on the caller's own resource: there can be as many as callers like, so they are bounded, and counted beyond that. */
-  own?: true;
+  /** There can be as many of these as callers like, so they are bounded, and counted beyond that. */
+  bounded?: true;
 }
 
 export interface AuditTrail {
@@ -54,6 +54,10 @@ export interface AuditedCall {
   begun?: boolean;
   /** The streams that it has written, with their versions. */
   written?: ReadonlyMap<string, { version: number }>;
+  /** Whether the request is about another owner than the caller. */
+  forAnother?: boolean;
+  /** Whether another process has done it, which has its record then. */
+  elsewhere?: boolean;
 }
 
 /** Streams that a record names. */
@@ -71,14 +75,26 @@ export function beginAct(trail: AuditTrail, contract: MethodContract, call: Audi
   });
 }
 
-/** Records how the work of an act ends. That may be later than its caller is answered: then at the deadline. */
+/**
+ * Records how the work of an act ends, and once it is done a command that a caller for all owners has given for another one. That may
+ * be later than the caller is answered: then at the deadline.
+ */
 export function endAct(trail: AuditTrail, contract: MethodContract, call: AuditedCall, work: Promise<unknown>): void {
-  if (!contract.audit.act) return;
+  if (!contract.audit.act) {
+    if (isOwnersCommand(contract))
+      work.then(
+        () => {
+          if (isForAnother(call)) trail.note({ ...recordOf('ACT', 'OK', contract, call), bounded: true });
+        },
+        () => {},
+      );
+    return;
+  }
   const note = (outcome: string) => {
     const record = recordOf('ACT', outcome, contract, call);
     if (call.begun) trail.note(record);
     // Of one that was refused nothing has happened, and anyone could fill the log with those.
-    else if (outcome === 'OK' && call.valid && isOwn(contract, call)) trail.note({ ...record, own: true });
+    else if (outcome === 'OK' && call.valid && isOwn(contract, call)) trail.note({ ...record, bounded: true });
   };
   work.then(
     () => note('OK'),
@@ -97,7 +113,8 @@ export function endCall(
   if (!ending.ok) {
     const { code, reason } = denialIn(ending.error);
     if (refusals.has(code)) trail.note(recordOf('DENIAL', reason, contract, call));
-  } else if (personal && !act && !isOwn(contract, call)) trail.note(recordOf('PERSONAL', 'OK', contract, call));
+  } else if (personal && !act && !isOwnersCommand(contract) && !isOwn(contract, call))
+    trail.note(recordOf('PERSONAL', 'OK', contract, call));
 }
 
 /** What the error is without what its caller must not learn: another's resource is answered as if there were none (concealing.ts). */
@@ -124,9 +141,18 @@ const whoIs = (caller: (Caller & { credential?: string }) | undefined) => ({
 });
 
 /** Whether the caller may use its own resources only, as far as the method has owners. */
-function isOwn({ access }: MethodContract, { grant }: AuditedCall): boolean {
-  return (access.ownerField !== undefined || access.ownerInResource) && grant?.any === false;
+function isOwn(contract: MethodContract, { grant }: AuditedCall): boolean {
+  return isOwned(contract) && grant?.any === false;
 }
+
+const isOwned = ({ access }: MethodContract): boolean => access.ownerField !== undefined || access.ownerInResource;
+
+/** A command that owners give: if another gives it for them, that is one record, of an act. */
+const isOwnersCommand = (contract: MethodContract): boolean => isOwned(contract) && !contract.noSideEffects;
+
+/** Services do what others have asked for, and each call of theirs has a cause in the log. */
+const isForAnother = ({ grant, caller, forAnother, elsewhere }: AuditedCall): boolean =>
+  grant?.any === true && forAnother === true && !elsewhere && caller !== undefined && !isNamedService(caller);
 
 function recordOf(kind: CallRecord['kind'], outcome: string, contract: MethodContract, call: AuditedCall): CallRecord {
   const { caller, requestId, address = '' } = call;

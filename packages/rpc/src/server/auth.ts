@@ -3,7 +3,7 @@
  * apart, and the `sub` of a token chooses the one that is asked: see docs/identity.md.
  */
 import type { Caller } from '@caudal/kernel/context.ts';
-import { unavailable } from '@caudal/kernel/errors.ts';
+import { isCode, unavailable } from '@caudal/kernel/errors.ts';
 import { decodeJwt, type JWK, type JWTPayload } from 'jose';
 import { LRUCache } from 'lru-cache';
 import { textRules } from '../schema/texts.ts';
@@ -14,9 +14,10 @@ import { type TrustRoot, type TrustRootOptions, trustRoot, unauthenticated } fro
 
 /**
  * Turns the value of an `Authorization` header into a caller, without waiting if the token is cached. Rejects with
- * UNAUTHENTICATED, or with UNAVAILABLE if the keys, or the list of revocations, can't be read.
+ * UNAUTHENTICATED, or with UNAVAILABLE if the keys, or the list of revocations, can't be read. `mayCheck` is called before a token or
+ * API key is checked that was not found right before; what it throws is thrown.
  */
-export type Authenticate = (authorization: string | undefined) => Caller | Promise<Caller>;
+export type Authenticate = (authorization: string | undefined, mayCheck?: () => void) => Caller | Promise<Caller>;
 
 export interface Authenticator extends Authenticate {
   /** Reads the keys that are not given. Rejects if that fails: until it succeeds no token can be checked. */
@@ -89,9 +90,22 @@ export function authenticator(options: AuthOptions): Authenticator {
     sizeCalculation: (_, header) => header.length,
   });
 
-  const authenticate: Authenticate = (authorization) => {
-    const remembered = authorization === undefined ? undefined : known.get(authorization);
-    return remembered && isCurrent(remembered) ? remembered.caller : check(authorization);
+  /** API keys that were right. They are checked with each call, which costs little once they are known. */
+  const rightKeys = new LRUCache<string, true>({ max: maxRemembered });
+
+  const authenticate: Authenticate = (authorization, mayCheck) => {
+    if (authorization === undefined) return check(authorization);
+    const remembered = known.get(authorization);
+    if (remembered && isCurrent(remembered)) return remembered.caller;
+    if (!remembered && !rightKeys.has(authorization)) mayCheck?.();
+    return check(authorization).catch((error) => {
+      // A wrong one is looked at once, and counts from then on.
+      if (isCode(error, 'UNAUTHENTICATED')) {
+        known.delete(authorization);
+        rightKeys.delete(authorization);
+      }
+      throw error;
+    });
   };
   return Object.assign(authenticate, {
     async prepare() {
@@ -122,7 +136,11 @@ export function authenticator(options: AuthOptions): Authenticator {
 
   async function check(authorization: string | undefined): Promise<Caller> {
     const text = bearer(authorization);
-    if (text.startsWith(apiKeyPrefix)) return callerOfKey(text, credentials(), leewayMs);
+    if (text.startsWith(apiKeyPrefix)) {
+      const caller = await callerOfKey(text, credentials(), leewayMs);
+      rightKeys.set(authorization!, true);
+      return caller;
+    }
     const names = namesService(text);
     const root = names ? ofServices : users;
     if (!root)
@@ -191,7 +209,10 @@ async function callerOfKey(text: string, credentials: Credentials | undefined, l
   if (!secret) throw refused();
   if (isRevoked(revocations, { subjects: [key.owner, key.creator, secret.maker], issuedAt: secret.madeAt }, leewayMs))
     throw refused();
-  return { subject: userNamed(key.owner, 'owner'), permissions: key.permissions, kind: 'key', credential: key.id };
+  return {
+    ...{ subject: userNamed(key.owner, 'owner'), permissions: key.permissions, kind: 'key', credential: key.id },
+    ...(secret.maker !== key.owner && { keyMaker: secret.maker }),
+  };
 }
 
 /** `*` in a token is ignored: only development mode allows everything, including internal methods. */

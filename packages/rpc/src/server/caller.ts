@@ -9,16 +9,20 @@ import { type WebhookVerifier, webhookVerifier } from './webhook.ts';
 /** The caller of every public method. A token with this subject is refused (see auth.ts). */
 export const anyone: Caller = { subject: 'public:anyone', permissions: new Set() };
 
-/** The caller of a method, if it is known before the request is read. Throws, or rejects with, the error to answer. */
+/**
+ * The caller of a method, if it is known before the request is read. Throws, or rejects with, the error to answer. `mayCheck`: as
+ * `Authenticate` has it.
+ */
 export function callerOf(
   { contract: { access } }: Endpoint,
   header: HeaderReader,
   authenticate: Authenticate,
+  mayCheck?: () => void,
 ): Caller | Promise<Caller> {
   switch (access.authentication) {
     case 'TOKEN':
     case 'SERVICE':
-      return authenticate(header(headerNames.authorization));
+      return authenticate(header(headerNames.authorization), mayCheck);
     case 'NONE':
       return anyone;
     case 'WEBHOOK':

@@ -24,8 +24,8 @@ export function withoutServices(authenticate: Authenticate): Authenticate {
     if (isService(caller)) throw required('over gRPC and with a client certificate.');
     return caller;
   };
-  return (authorization) => {
-    const caller = authenticate(authorization);
+  return (authorization, mayCheck) => {
+    const caller = authenticate(authorization, mayCheck);
     return caller instanceof Promise ? caller.then(checked) : checked(caller);
   };
 }

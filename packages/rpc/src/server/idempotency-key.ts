@@ -3,6 +3,7 @@
  * `request_id`. Any text of 1 to 255 characters is taken: a UUID as it is, every other text as an id that is derived from it.
  */
 import { derivedId } from '@caudal/kernel/ids.ts';
+import { hasCardNumber } from '../schema/card-numbers.ts';
 import { uuid } from '../schema/rules.ts';
 import { invalidRequest } from '../schema/validation.ts';
 
@@ -17,6 +18,11 @@ export function useIdempotencyKey(request: { requestId: string }, header: string
   const text = quoted.exec(value)?.[1]?.replace(/\\(.)/g, '$1') ?? (bare.test(value) ? value : undefined);
   if (!text || text.length > longest) {
     const description = `must be a text of 1 to ${longest} characters of ASCII, such as a UUID; one with blanks in double quotes`;
+    throw invalidRequest([{ field: 'Idempotency-Key', description }], 'MALFORMED_REQUEST');
+  }
+  // The command is stored by a hash of it, and few numbers are cards: they could be tried.
+  if (hasCardNumber(text)) {
+    const description = 'must not contain a card number; use a random text, such as a UUID';
     throw invalidRequest([{ field: 'Idempotency-Key', description }], 'MALFORMED_REQUEST');
   }
   const id = uuid.test(text) ? text.toLowerCase() : derivedId('idempotency-key', text);

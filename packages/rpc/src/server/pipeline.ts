@@ -153,7 +153,9 @@ export function createPipeline(
         const idempotencyKey = endpoint.takesKey ? incoming.header(headerNames.idempotencyKey) : undefined;
         if (idempotencyKey !== undefined) useIdempotencyKey(request as { requestId: string }, idempotencyKey);
         if (endpoint.ownerProperty !== undefined) {
-          checkOwnerField(contract, grant, caller, (request as Record<string, unknown>)[endpoint.ownerProperty]);
+          const owner = (request as Record<string, unknown>)[endpoint.ownerProperty];
+          checkOwnerField(contract, grant, caller, owner);
+          audited.forAnother = owner !== caller.subject;
         }
         if (endpoint.scopeProperty !== undefined) {
           checkScope(contract, grant, caller, (request as Record<string, unknown>)[endpoint.scopeProperty]);
@@ -203,6 +205,8 @@ export function createPipeline(
           authorize(owner) {
             checkOwner(contract, grant, caller, owner);
             authorized = true;
+            // Without an owner a handler only asks whether the caller may act for all.
+            if (owner) audited.forAnother = owner !== caller.subject;
           },
         };
         const begun = audit && beginAct(audit, contract, audited);
@@ -221,6 +225,7 @@ export function createPipeline(
                 },
               })
             : { response: await concealed.handler(request, call), elsewhere: false };
+        audited.elsewhere = handled.elsewhere;
         const response = handled.response as Record<string, unknown>;
         if (!authorized && !handled.elsewhere)
           throw new Error(`${contract.path} answered without call.authorize(owner): nothing was sent.`);

@@ -178,3 +178,59 @@ describe('a quota over several processes', () => {
     limits.stop();
   });
 });
+
+describe('checks that fail', () => {
+  const failed = { calls: 3, windowMs: 10_000 };
+
+  test('of a network end its checks until its window ends; those of others go on', () => {
+    const { now, pass } = clock();
+    const limits = openRateLimits({ failed }, undefined, now);
+    for (let n = 0; n < 3; n++) {
+      limits.mayCheck('10.0.0.1');
+      limits.countFailed('10.0.0.1');
+    }
+    expect(() => limits.mayCheck('10.0.0.1')).toThrow(
+      expect.objectContaining({ code: 'RESOURCE_EXHAUSTED', reason: 'TOO_MANY_FAILED_CHECKS' }),
+    );
+    limits.mayCheck('10.0.0.2');
+    pass(10_000);
+    limits.mayCheck('10.0.0.1');
+  });
+
+  test('have no bound without a quota', () => {
+    const limits = openRateLimits({});
+    for (let n = 0; n < 100; n++) limits.countFailed('10.0.0.1');
+    limits.mayCheck('10.0.0.1');
+  });
+
+  test('are counted by all processes together', async () => {
+    const sums = new Map<string, number>();
+    const shared: SharedCounts = {
+      async add(counts) {
+        return counts.map(({ key, calls }) => {
+          sums.set(key, (sums.get(key) ?? 0) + calls);
+          return { count: sums.get(key)!, leftMs: 9_000 };
+        });
+      },
+    };
+    const [one, other] = [openRateLimits({ failed }, shared), openRateLimits({ failed }, shared)];
+    const isRefused = () => {
+      try {
+        one.mayCheck('10.0.0.1');
+        return false;
+      } catch {
+        return true;
+      }
+    };
+    one.countFailed('10.0.0.1');
+    for (let n = 0; n < 2; n++) other.countFailed('10.0.0.1');
+    for (let n = 0; n < 100 && !isRefused(); n++) {
+      await delay(50);
+      // Each learns of the other's with what it tells next.
+      if (sums.size > 0 && [...sums.values()][0]! >= 3) one.countFailed('10.0.0.1');
+    }
+    expect(isRefused()).toBe(true);
+    one.stop();
+    other.stop();
+  });
+});

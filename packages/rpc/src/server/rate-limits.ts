@@ -17,8 +17,8 @@ export interface Quota {
   windowMs: number;
 }
 
-/** The quota of each class; a class without one is not limited. */
-export type Quotas = Partial<Record<RateClass, Quota | undefined>>;
+/** The quota of each class, and of checks that fail; what has none is not limited. */
+export type Quotas = Partial<Record<RateClass | 'failed', Quota | undefined>>;
 
 /** A count of a window that all processes share: its sum, and how long the window still lasts. */
 export interface SharedCount {
@@ -55,6 +55,10 @@ export interface CountedCall {
 export interface RateLimits {
   /** Counts a call of this caller. Undefined if the call is not limited. Throws RATE_LIMITED. */
   count(contract: MethodContract, party: Party): CountedCall | undefined;
+  /** Throws TOO_MANY_FAILED_CHECKS if so many tokens, keys or signatures of this network were wrong in its window. */
+  mayCheck(network: string): void;
+  /** Counts a token, key or signature of this network that was wrong. */
+  countFailed(network: string): void;
   stop(): void;
 }
 
@@ -108,6 +112,8 @@ export function openRateLimits(
   now: () => number = () => performance.now(),
 ): RateLimits {
   const windows = new LRUCache<string, Window>({ max: maxWindows });
+  /** Apart from those of calls: whoever has many addresses can't push callers' windows out with wrong tokens. */
+  const failures = new LRUCache<string, Window>({ max: maxWindows });
   /** Those that have something to tell. */
   let queue: Window[] = [];
   let telling = false;
@@ -148,13 +154,12 @@ export function openRateLimits(
   };
   const timer = shared && setInterval(() => void tell(), shareEveryMs).unref();
 
-  const windowOf = (name: RateClass, key: string, quota: number, windowMs: number): Window => {
+  const windowOf = (all: typeof windows, id: string, { calls: quota, windowMs }: Quota): Window => {
     const at = now();
-    const id = `${name} ${quota} ${key}`;
-    let window = windows.get(id);
+    let window = all.get(id);
     if (!window) {
       window = { key: id, quota, windowMs, endsAt: at + windowMs, told: 0, untold: 0, queued: false };
-      windows.set(id, window);
+      all.set(id, window);
     } else if (window.endsAt <= at) {
       window.endsAt = at + windowMs;
       window.told = 0;
@@ -162,6 +167,14 @@ export function openRateLimits(
     }
     return window;
   };
+  const addTo = (window: Window, calls: number) => {
+    window.untold += calls;
+    if (shared && !window.queued && window.told + window.untold >= window.quota / untoldPart) {
+      window.queued = true;
+      queue.push(window);
+    }
+  };
+  const failedId = (network: string, { calls }: Quota) => `failed ${calls} ${network}`;
 
   return {
     count(contract, party) {
@@ -169,7 +182,7 @@ export function openRateLimits(
       const quota = policy && quotas[policy];
       if (!quota || party.kind === 'own') return undefined;
       const calls = party.kind === 'any' ? quota.calls * anyFactor : quota.calls;
-      const window = windowOf(policy, party.key, calls, quota.windowMs);
+      const window = windowOf(windows, `${policy} ${calls} ${party.key}`, { ...quota, calls });
       const standing = (): Standing => ({
         policy,
         quota: calls,
@@ -182,11 +195,7 @@ export function openRateLimits(
           noteRefusal('RATE_LIMITED');
           throw new RateLimited(standing());
         }
-        window.untold += more;
-        if (shared && !window.queued && window.told + window.untold >= calls / untoldPart) {
-          window.queued = true;
-          queue.push(window);
-        }
+        addTo(window, more);
       };
       add(1);
       return {
@@ -197,8 +206,31 @@ export function openRateLimits(
         },
       };
     },
+    mayCheck(network) {
+      const window = quotas.failed && failures.get(failedId(network, quotas.failed));
+      if (!window || window.endsAt <= now() || window.told + window.untold < window.quota) return;
+      noteRefusal('TOO_MANY_FAILED_CHECKS');
+      throw tooManyFailed(window, window.endsAt - now());
+    },
+    countFailed(network) {
+      const { failed } = quotas;
+      if (failed) addTo(windowOf(failures, failedId(network, failed), failed), 1);
+    },
     stop: () => clearInterval(timer),
   };
+}
+
+/** Callers that were refused in the same window do not all come back at its end. */
+const afterWindow = (leftMs: number, windowMs: number) =>
+  Math.max(1, Math.ceil(leftMs + Math.min(1_000, windowMs / 10) * Math.random()));
+
+function tooManyFailed({ quota, windowMs }: Pick<Window, 'quota' | 'windowMs'>, leftMs: number): CaudalError {
+  return new CaudalError(
+    'RESOURCE_EXHAUSTED',
+    'TOO_MANY_FAILED_CHECKS',
+    `From this address came ${quota} wrong tokens, keys or signatures in ${windowMs / 1000} s: wait for the next window. The operator's setting is CAUDAL_RATE_LIMIT_FAILED.`,
+    { retryAfterMs: afterWindow(leftMs, windowMs) },
+  );
 }
 
 /** A caller may be named by a mail address, which is nothing to be kept elsewhere. */
@@ -214,9 +246,8 @@ export class RateLimited extends CaudalError {
       'RESOURCE_EXHAUSTED',
       'RATE_LIMITED',
       `This caller has made its ${quota} calls of the class "${policy}" in ${windowMs / 1000} s: wait for the next window. The operator's setting is CAUDAL_RATE_LIMIT_${policy.toUpperCase()}.`,
-      // Callers that were refused in the same window do not all come back at its end.
       {
-        retryAfterMs: Math.max(1, Math.ceil(leftMs + Math.min(1_000, windowMs / 10) * Math.random())),
+        retryAfterMs: afterWindow(leftMs, windowMs),
         metadata: { policy, quota: String(quota) },
       },
     );

@@ -271,7 +271,11 @@ describe('API keys', () => {
     const caller: Caller = await opened(known()).authenticate(`Bearer ${text}`);
     expect(caller).toEqual({
       ...{ subject: 'merchant', permissions: new Set(['a.b.c:any']), kind: 'key', credential: id },
+      // It was made by another one than its owner.
+      keyMaker: 'admin',
     });
+    const secrets = [{ hash: hashOfSecret(secret), maker: 'merchant', madeAt: 0, endsAt: 9e15 }];
+    expect(await opened(known({ secrets })).authenticate(`Bearer ${text}`)).not.toHaveProperty('keyMaker');
     expect(parseApiKey(text)).toEqual({ id, secret });
   });
 

@@ -1,5 +1,5 @@
 /** Changes API keys and revocations: caudal.credentials.v1.CredentialService. */
-import type { Aggregates } from '@caudal/aggregates/types.ts';
+import type { Aggregates, Decider, PartState } from '@caudal/aggregates/types.ts';
 import { executeFor } from '@caudal/context/execute-for.ts';
 import {
   ApiKey,
@@ -18,6 +18,7 @@ import {
   revokeKey,
   rotateKey,
 } from '../domain/api-key.ts';
+import { countKey, type KeyOwnerEvent, type KeyOwnerState, keyOwnerDecider, uncountKey } from '../domain/key-owner.ts';
 import { isErased } from '../domain/owner-erasure.ts';
 import {
   type RevocationEvent,
@@ -38,6 +39,25 @@ export interface CredentialDependencies {
 
 const usualOverlapSeconds = 24 * 3600;
 
+type State = ApiKeyState | KeyOwnerState;
+type Event = ApiKeyEvent | KeyOwnerEvent;
+/** Of a key, or of its owner: a unit has streams of both. */
+type AnyDecider = Decider<State, Event>;
+
+/** A key and whose it is; empty if there is no such key. */
+interface OwnedKey {
+  apiKeyId: string;
+  owner: string;
+}
+
+/** What the key's events mean for the number of its owner's keys. */
+function countOf(events: ApiKeyEvent[], apiKeyId: string, of: PartState<State, unknown>): KeyOwnerEvent[] {
+  const owner = of.state as KeyOwnerState;
+  return events.flatMap((event) =>
+    event.$case === 'revoked' ? uncountKey(owner, apiKeyId) : countKey(owner, of, apiKeyId, event.value.expireTime),
+  );
+}
+
 type Decide = (state: ApiKeyState, context: { now: Date }) => ApiKeyEvent[];
 
 export function credentialService({ aggregates, ids }: CredentialDependencies) {
@@ -54,7 +74,7 @@ export function credentialService({ aggregates, ids }: CredentialDependencies) {
         );
       const apiKeyId = call.commandId ? derivedId(call.commandId.key, 'api key') : ids();
       return withSecret(apiKeyId, (secretHash) =>
-        change(apiKeyId, call, (state, context) =>
+        changeCounted({ apiKeyId, owner }, call, (state, context) =>
           createKey(state, context, {
             ...{ apiKeyId, owner, displayName, permissions, secretHash, expireTime },
             creator: call.caller.subject,
@@ -65,8 +85,9 @@ export function credentialService({ aggregates, ids }: CredentialDependencies) {
     async rotateApiKey({ apiKeyId, overlap, expireTime }, call) {
       refuseApiKeys(call.caller);
       const overlapMs = Number(overlap?.seconds ?? usualOverlapSeconds) * 1000;
+      const { owner } = (await aggregates.load(apiKeyDecider, apiKeyId)).state;
       return withSecret(apiKeyId, (secretHash) =>
-        changeOwn(apiKeyId, call, (state, context) => {
+        changeOwn({ apiKeyId, owner }, call, (state, context) => {
           // The answer has the whole key, so that who gets it can do what the key can.
           checkScope(call.caller, state.owner, state.permissions);
           const rotator = call.caller.subject;
@@ -76,7 +97,8 @@ export function credentialService({ aggregates, ids }: CredentialDependencies) {
     },
     async revokeApiKey({ apiKeyId, reason }, call) {
       refuseApiKeys(call.caller);
-      return changeOwn(apiKeyId, call, (state) => revokeKey(state, apiKeyId, reason));
+      const { owner } = (await aggregates.load(apiKeyDecider, apiKeyId)).state;
+      return changeOwn({ apiKeyId, owner }, call, (state) => revokeKey(state, apiKeyId, reason));
     },
     async revokeToken({ tokenId, expireTime, reason }, call) {
       refuseApiKeys(call.caller);
@@ -110,19 +132,32 @@ export function credentialService({ aggregates, ids }: CredentialDependencies) {
   }
 
   /** A change of the caller's own key, or of any key with that permission. */
-  function changeOwn(apiKeyId: string, call: Call, decide: Decide): Promise<ApiKey> {
-    return change(apiKeyId, call, decide, call.authorize);
+  function changeOwn(of: OwnedKey, call: Call, decide: Decide): Promise<ApiKey> {
+    return changeCounted(of, call, decide, call.authorize);
   }
 
-  function change(apiKeyId: string, call: Call, decide: Decide, authorize?: Call['authorize']): Promise<ApiKey> {
-    return executeFor(call, aggregates, {
-      decider: apiKeyDecider,
-      id: apiKeyId,
-      authorize,
-      decide,
-      reply: ({ state, version }) => apiKeyMessage(state, version),
+  /** A change of a key, and of its owner's number of keys, in one append. The owner of a key never changes. */
+  async function changeCounted(
+    { apiKeyId, owner }: OwnedKey,
+    call: Call,
+    decide: Decide,
+    authorize?: Call['authorize'],
+  ): Promise<ApiKey> {
+    const { commandId, forwardable, origin, signal } = call;
+    const key = { decider: apiKeyDecider as unknown as AnyDecider, id: apiKeyId, authorize };
+    const { reply, streams } = await aggregates.executeUnit<State, Event, ApiKey, unknown>({
+      // There is no such key, which its decision says.
+      parts: owner === '' ? [key] : [key, { decider: keyOwnerDecider as unknown as AnyDecider, id: owner }],
+      decide([changed, counted]) {
+        const events = decide(changed!.state as ApiKeyState, changed!);
+        return counted ? [events, countOf(events, apiKeyId, counted)] : [events];
+      },
+      reply: ([changed]) => apiKeyMessage(changed!.state as ApiKeyState, changed!.version),
       replyCodec: ApiKey,
+      ...{ commandId, forwardable, origin, signal },
     });
+    call.wrote(streams[0]!.stream, streams[0]!.version);
+    return reply;
   }
 
   function revoke(

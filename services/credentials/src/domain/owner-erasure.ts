@@ -7,12 +7,14 @@ export type OwnerErasureEvent = EventOf<typeof ownerErasure>;
 export interface OwnerErasureState {
   /** Empty if the owner is not erased. */
   owner: string;
+  /** Whether the tokens that it had then were revoked. */
+  tokensRevoked: boolean;
 }
 
 export const ownerErasureDecider: Decider<OwnerErasureState, OwnerErasureEvent> = {
   entity: ownerErasure,
-  initial: { owner: '' },
-  evolve: (_, { value: { owner } }) => ({ owner }),
+  initial: { owner: '', tokensRevoked: false },
+  evolve: (_, { $case, value: { owner } }) => ({ owner, tokensRevoked: $case === 'tokensRevoked' }),
 };
 
 /** A repeat changes nothing. */

@@ -1,12 +1,14 @@
 import { given } from '@caudal/testing/given.ts';
 import { describe, expect, test } from '@jest/globals';
 import {
+  maxErased,
   maxRevocations,
   maxTokens,
   type RevocationEvent,
   type RevocationsState,
   revocationDecider,
   revocationsAt,
+  revokeErased,
   revokeSubject,
   revokeToken,
 } from './revocations.ts';
@@ -83,5 +85,38 @@ describe('the list of revocations', () => {
     after(...subjects)
       .when((state, context) => revokeSubject(state, context, { subject: 's1', reason: 'left' }))
       .gives([subject('s1')]);
+  });
+});
+
+describe('a customer who is erased', () => {
+  const erasing = (state: RevocationsState, context: { now: Date }) =>
+    revokeErased(state, context, { subject: 'ada', lifetimeMs: dayMs });
+  const erased = (name: string, endTime: Date): RevocationEvent => ({
+    $case: 'subjectRevoked',
+    value: { subject: name, issuedUntil: now, endTime, reason: 'The customer was erased.' },
+  });
+
+  test('is on the list for as long as a token lives', () => {
+    after()
+      .when(erasing)
+      .gives([erased('ada', minuteLater(inDays(1)))]);
+  });
+
+  test('whose subject was revoked for longer stays so', () => {
+    after(subject('ada'))
+      .when(erasing)
+      .gives([
+        { $case: 'subjectRevoked', value: { subject: 'ada', issuedUntil: now, endTime: inDays(400), reason: 'left' } },
+      ]);
+  });
+
+  test('takes no room of others: erased ones have half of the list', () => {
+    const many = Array.from({ length: maxErased }, (_, n) => erased(`c-${n}`, inDays(1)));
+    after(...many)
+      .when(erasing)
+      .gives([]);
+    after(...many)
+      .when((state, context) => revokeSubject(state, context, { subject: 'ada', reason: 'left' }))
+      .gives([subject('ada')]);
   });
 });

@@ -35,6 +35,9 @@ const subjectDays = 400;
 /** All processes keep the list, and it has to fit into one answer. The last tenth is for subjects: each stands for many tokens. */
 export const maxRevocations = 10_000;
 export const maxTokens = 9_000;
+/** Of them, customers who were erased. */
+export const maxErased = 5_000;
+const erasedReason = 'The customer was erased.';
 
 export const revocationDecider: Decider<RevocationsState, RevocationEvent> = {
   entity: revocation,
@@ -83,6 +86,25 @@ export function revokeSubject(
   if (!getEntry(state.subjects, subject, now)) mustHaveRoom(state, now, maxRevocations);
   const endTime = new Date(now.getTime() + subjectDays * dayMs);
   return [{ $case: 'subjectRevoked', value: { subject, issuedUntil: now, endTime, reason } }];
+}
+
+/**
+ * Revokes what was issued to a customer who is erased, for as long as a token lives. If erased ones have their part of the list, changes
+ * nothing: it must keep room for what has leaked.
+ */
+export function revokeErased(
+  state: RevocationsState,
+  { now }: Pick<DecisionContext, 'now'>,
+  { subject, lifetimeMs }: { subject: string; lifetimeMs: number },
+): RevocationEvent[] {
+  const known = getEntry(state.subjects, subject, now);
+  if (!known && state.subjects.size >= maxErased) {
+    const erased = revocationsAt(state, now).filter(({ reason }) => reason === erasedReason);
+    if (erased.length >= maxErased) return [];
+  }
+  const endTime = afterLeeway(new Date(now.getTime() + lifetimeMs));
+  const [latest, reason] = known && known.endsAt > endTime ? [known.endsAt, known.reason] : [endTime, erasedReason];
+  return [{ $case: 'subjectRevoked', value: { subject, issuedUntil: now, endTime: latest, reason } }];
 }
 
 /** A revocation with what it is of. */

@@ -1,5 +1,7 @@
-/** Follows the erasures of customers: their API keys end. */
+/** Follows the erasures of customers: their API keys and tokens end. */
+import type { Aggregates } from '@caudal/aggregates/types.ts';
 import { customer } from '@caudal/contract/entities.ts';
+import { Revocation } from '@caudal/contract/gen/caudal/credentials/v1/credentials.ts';
 import { observe } from '@caudal/sagas/observe.ts';
 import type { Saga } from '@caudal/sagas/types.ts';
 import {
@@ -8,8 +10,18 @@ import {
   ownerErasureDecider,
   recordErasure,
 } from '../domain/owner-erasure.ts';
+import { revocationDecider, revocationsId, revokeErased } from '../domain/revocations.ts';
 
-export const keyErasures: Saga<OwnerErasureState, OwnerErasureEvent> = {
+export interface KeyErasuresDependencies {
+  aggregates: Pick<Aggregates, 'execute'>;
+  /** How long a user's token may live: after that it needs no revocation. */
+  tokenLifetimeMs: number;
+}
+
+export const keyErasures = ({
+  aggregates,
+  tokenLifetimeMs: lifetimeMs,
+}: KeyErasuresDependencies): Saga<OwnerErasureState, OwnerErasureEvent> => ({
   name: 'key-erasures',
   state: ownerErasureDecider,
   // An erasure of before this saga's first run counts as well.
@@ -20,7 +32,18 @@ export const keyErasures: Saga<OwnerErasureState, OwnerErasureEvent> = {
       reactions: { erased: (state, { value: { customerId } }) => recordErasure(state, customerId) },
     }),
   ],
-  // The event itself is all that there is to do: checks of keys ask for it.
-  next: () => undefined,
-  run: async () => [],
-};
+  // Of keys the event itself is all that there is to do: their checks ask for it.
+  next: ({ owner, tokensRevoked }) => (owner !== '' && !tokensRevoked ? { name: 'revoke-tokens' } : undefined),
+  async run(_step, { owner }, { origin, signal }) {
+    // A repeat revokes a little more, which does no harm.
+    await aggregates.execute({
+      decider: revocationDecider,
+      id: revocationsId,
+      decide: (state, context) => revokeErased(state, context, { subject: owner, lifetimeMs }),
+      reply: () => Revocation.fromPartial({ subject: owner }),
+      replyCodec: Revocation,
+      ...{ origin, signal },
+    });
+    return [{ $case: 'tokensRevoked', value: { owner } }];
+  },
+});

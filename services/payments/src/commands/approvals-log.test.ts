@@ -11,6 +11,7 @@ import { refusalOf, testCall } from '@caudal/testing/call.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { walletDecider } from '../domain/wallet.ts';
+import { customersBut } from '../testing/customers.ts';
 import { approvalService } from './approval-service.ts';
 import { fourEyes } from './four-eyes.ts';
 import { walletService } from './wallet-service.ts';
@@ -27,7 +28,7 @@ describeWith(['postgres'], 'approvals in one log', () => {
   function process(needed: string[]) {
     const aggregates = openAggregates({ log: fresh.open().log, clock: systemClock, ids: newId });
     const eyes = fourEyes({ aggregates, ids: newId, clock: systemClock, needed, waitMs: 3_600_000 });
-    const wallets = walletService({ aggregates, ids: newId, shareLog: () => true, eyes });
+    const wallets = walletService({ aggregates, ids: newId, customers: customersBut(), shareLog: () => true, eyes });
     const approvals = approvalService({ aggregates, ids: newId, clock: systemClock });
     return {
       aggregates,

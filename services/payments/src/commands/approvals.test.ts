@@ -1,21 +1,29 @@
 /** Acts that need a second person: asked for, granted once, rejected, expired. docs/approvals.md */
 import { openAggregates } from '@caudal/aggregates/aggregates.ts';
+import { approval } from '@caudal/contract/entities.ts';
 import {
+  type Approval,
   type ApprovalQueryServiceService,
   type ApprovalServiceService,
   ApprovalStatus,
+  ListApprovalsRequest,
 } from '@caudal/contract/gen/caudal/payments/v1/approvals.ts';
 import { type PaymentServiceService, PaymentStatus } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
 import type { WalletServiceService } from '@caudal/contract/gen/caudal/payments/v1/wallets.ts';
-import type { CaudalError } from '@caudal/kernel/errors.ts';
+import { CaudalError } from '@caudal/kernel/errors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import type { Handlers } from '@caudal/rpc/types.ts';
 import { refusalOf, testCall } from '@caudal/testing/call.ts';
-import { memoryLog } from '@caudal/testing/memory-log.ts';
+import { viewsOf } from '@caudal/testing/interleavings.ts';
+import { type MemoryLog, memoryLog } from '@caudal/testing/memory-log.ts';
+import { fixedViews } from '@caudal/testing/view-readers.ts';
 import { beforeEach, describe, expect, test } from '@jest/globals';
+import type { ApprovalEvent } from '../domain/approval.ts';
 import { paymentDecider } from '../domain/payment.ts';
 import { walletDecider } from '../domain/wallet.ts';
+import { approvals as approvalViews } from '../projections/approvals.ts';
 import { approvalQueryService } from '../queries/approval-query-service.ts';
+import { customersBut } from '../testing/customers.ts';
 import { approvalService } from './approval-service.ts';
 import { fourEyes, fourEyesActs } from './four-eyes.ts';
 import { paymentService } from './payment-service.ts';
@@ -24,7 +32,9 @@ import { walletService } from './wallet-service.ts';
 const gbp = (minorUnits: bigint) => ({ minorUnits, currency: 'GBP' });
 const hour = 3_600_000;
 let now: Date;
+let views: ReturnType<typeof fixedViews<Approval>>;
 let aggregates: ReturnType<typeof openAggregates>;
+let log: MemoryLog;
 let wallets: Handlers<WalletServiceService>;
 let payments: Handlers<PaymentServiceService>;
 let approvals: Handlers<ApprovalServiceService>;
@@ -33,16 +43,19 @@ let queries: Handlers<ApprovalQueryServiceService>;
 function open(needed: string[]): void {
   const clock = () => now;
   const eyes = fourEyes({ aggregates, ids: newId, clock, needed, waitMs: hour });
-  wallets = walletService({ aggregates, ids: newId, shareLog: () => true, eyes }).handlers as never;
+  wallets = walletService({ aggregates, ids: newId, customers: customersBut(), shareLog: () => true, eyes })
+    .handlers as never;
   payments = paymentService({ aggregates, ids: newId, eyes }).handlers as never;
   approvals = approvalService({ aggregates, ids: newId, clock }).handlers as never;
-  queries = approvalQueryService({ aggregates, clock }).handlers as never;
+  queries = approvalQueryService({ aggregates, views, clock }).handlers as never;
 }
 
 beforeEach(async () => {
   now = new Date('2026-01-01T00:00:00Z');
+  views = fixedViews<Approval>({});
   const clock = () => now;
-  aggregates = openAggregates({ log: memoryLog({ domain: 'payments', clock }), clock, ids: newId });
+  log = memoryLog({ domain: 'payments', clock });
+  aggregates = openAggregates({ log, clock, ids: newId });
   open([]);
   await wallets.createWallet({ requestId: '', walletId: 'w1', customerId: 'c1', currency: 'GBP' }, testCall());
   await wallets.deposit({ requestId: '', walletId: 'w1', amount: gbp(100n), reference: '' }, testCall());
@@ -329,4 +342,89 @@ describe('a transfer or withdrawal', () => {
     await wallets.transfer(transfer, call);
     expect([await balanceOf('w1'), await balanceOf('w2')]).toEqual([70n, 30n]);
   });
+});
+
+describe('the list', () => {
+  const list = (request: Partial<ListApprovalsRequest>) =>
+    queries.listApprovals(ListApprovalsRequest.fromPartial(request), testCall());
+  const { APPROVAL_STATUS_PENDING: pending, APPROVAL_STATUS_EXPIRED: expired } = ApprovalStatus;
+
+  test('has what waits, what ends first at the top, as of the first page; what has ended since shows it', async () => {
+    const view = (approvalId: string, minutes: number) =>
+      ({ approvalId, status: pending, expireTime: new Date(now.getTime() + minutes * 60_000) }) as Approval;
+    views = fixedViews({ a: view('a', 10), b: view('b', 20) }, 'behind-b');
+    open([]);
+    const first = await list({ pageSize: 2 });
+    expect(first.approvals.map(({ approvalId, status }) => [approvalId, status])).toEqual([
+      ['a', pending],
+      ['b', pending],
+    ]);
+    const asked = [
+      { key: 'status', equals: '1' },
+      { key: 'expire_time', atLeast: new Date(now.getTime() + 1) },
+    ];
+    const { pageToken: _, ...query } = views.asked[0]!;
+    expect(query).toMatchObject({ where: asked, orderBy: [{ key: 'expire_time' }], limit: 2 });
+    now = new Date(now.getTime() + 15 * 60_000);
+    const second = await list({ pageSize: 2, pageToken: first.nextPageToken });
+    expect(views.asked[1]).toEqual({ ...query, pageToken: 'behind-b' });
+    expect(second.approvals.map(({ status }) => status)).toEqual([expired, pending]);
+  });
+
+  test('has those of another status, and refuses a token of it', async () => {
+    views = fixedViews<Approval>({}, 'more');
+    open([]);
+    const { nextPageToken } = await list({ status: expired });
+    expect(views.asked[0]!.where).toEqual([
+      { key: 'status', equals: '1' },
+      { key: 'expire_time', atMost: now },
+    ]);
+    await list({ status: ApprovalStatus.APPROVAL_STATUS_GRANTED });
+    expect(views.asked[1]!.where).toEqual([{ key: 'status', equals: '2' }]);
+    expect(await refusalOf(list({ pageToken: nextPageToken }))).toMatchObject({ code: 'INVALID_ARGUMENT' });
+  });
+
+  test('has the views that the events of an approval make', async () => {
+    const id = await pendingOf(deposit('ada'));
+    const rejected = await pendingOf(deposit('ada'));
+    await grant(id, 'bob');
+    await approvals.rejectApproval({ requestId: '', approvalId: rejected, reason: 'no' }, testCall({ subject: 'bob' }));
+    for (const approvalId of [id, rejected]) {
+      const events = log.events.filter(({ stream }) => stream === approval.stream(approvalId));
+      const decoded = events.map((event) => approval.decode(event) as ApprovalEvent);
+      const made = viewsOf(approvalViews, [{ stream: approval.stream(approvalId), from: now, events: decoded }]);
+      expect(made.get(approvalId)).toEqual({ ...(await get(approvalId)), createTime: now });
+    }
+  });
+});
+
+test("a key whose secret another person got can't move its owner's money without a second person", async () => {
+  const caller = { subject: 'c1', permissions: new Set(['payments.wallets.withdraw']), kind: 'key' as const };
+  const withdraw = (keyMaker?: string) =>
+    wallets.withdraw(
+      { requestId: '', walletId: 'w1', amount: gbp(10n), reference: '' },
+      Object.assign(testCall({ subject: 'c1' }), {
+        caller: { ...caller, ...(keyMaker && { keyMaker }) },
+        authorize: (owner?: string) => {
+          if (owner !== 'c1') throw new CaudalError('PERMISSION_DENIED', 'NOT_OWNER', 'Not its own.');
+        },
+      }),
+    );
+  expect(await refusalOf(withdraw('clerk'))).toEqual({ code: 'PERMISSION_DENIED', reason: 'APPROVAL_NEEDS_TOKEN' });
+  expect(await balance()).toBe(100n);
+  await withdraw();
+  expect(await balance()).toBe(90n);
+});
+
+test('an erased customer gets no other wallet; a repeat of the call that has made one gets its answer', async () => {
+  const open = (customerId: string, walletId: string, erased: string[], requestId = '') =>
+    (
+      walletService({ aggregates, ids: newId, customers: customersBut(...erased), shareLog: () => true })
+        .handlers as never as Handlers<WalletServiceService>
+    ).createWallet({ requestId, walletId, customerId, currency: 'GBP' }, testCall({ ...(requestId && { requestId }) }));
+  const requestId = newId();
+  await open('c2', 'w2', [], requestId);
+  expect(await refusalOf(open('c2', 'w3', ['c2']))).toEqual({ code: 'FAILED_PRECONDITION', reason: 'CUSTOMER_ERASED' });
+  expect(await open('c2', 'w2', ['c2'], requestId)).toMatchObject({ walletId: 'w2' });
+  await open('c3', 'w4', ['c2']);
 });

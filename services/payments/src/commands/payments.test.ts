@@ -15,6 +15,7 @@ import { httpGateway } from '../gateway/http-gateway.ts';
 import { gatewayUnavailable, type PaymentGateway } from '../gateway/port.ts';
 import { type SandboxGateway, startSandboxGateway } from '../gateway/sandbox.ts';
 import { paymentMessage } from '../payment-message.ts';
+import { customersBut } from '../testing/customers.ts';
 import { confirmTransfer as confirmFormerly, receiveTransfer as receiveFormerly } from '../testing/former-transfers.ts';
 import { formerWalletDecider } from '../testing/former-wallet.ts';
 import { leadPayment } from '../testing/lead-payment.ts';
@@ -40,7 +41,7 @@ beforeEach(async () => {
   log = memoryLog({ domain: 'payments', clock: () => time.now });
   aggregates = openAggregates({ log, clock: () => time.now, ids: newId });
   sharesLog = true;
-  wallets = walletService({ aggregates, ids: newId, shareLog: () => sharesLog })
+  wallets = walletService({ aggregates, ids: newId, customers: customersBut(), shareLog: () => sharesLog })
     .handlers as unknown as Handlers<WalletServiceService>;
   payments = paymentService({ aggregates, ids: newId }).handlers as unknown as Handlers<PaymentServiceService>;
   for (const n of [1, 2]) {
@@ -221,7 +222,7 @@ describe('transfers between wallets of one log', () => {
   test('to and fro at the same time: none waits for another, and no money appears or vanishes', async () => {
     await wallets.deposit({ requestId: '', walletId: 'w2', amount: gbp(100n), reference: '' }, testCall());
     const other = openAggregates({ log: log.connect(), clock: () => time.now, ids: newId });
-    const elsewhere = walletService({ aggregates: other, ids: newId, shareLog: () => true })
+    const elsewhere = walletService({ aggregates: other, ids: newId, customers: customersBut(), shareLog: () => true })
       .handlers as unknown as Handlers<WalletServiceService>;
     const ends = await Promise.allSettled(
       Array.from({ length: 60 }, (_, n) => {

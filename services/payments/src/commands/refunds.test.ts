@@ -13,6 +13,7 @@ import { httpGateway } from '../gateway/http-gateway.ts';
 import { outcomeUnknown, type PaymentGateway } from '../gateway/port.ts';
 import { type SandboxGateway, startSandboxGateway } from '../gateway/sandbox.ts';
 import { paymentMessage } from '../payment-message.ts';
+import { customersBut } from '../testing/customers.ts';
 import { leadPayment } from '../testing/lead-payment.ts';
 import { paymentService } from './payment-service.ts';
 import { walletService } from './wallet-service.ts';
@@ -29,7 +30,7 @@ beforeEach(async () => {
   const clock = () => time.now;
   aggregates = openAggregates({ log: memoryLog({ domain: 'payments', clock }), clock, ids: newId });
   payments = paymentService({ aggregates, ids: newId }).handlers as unknown as Handlers<PaymentServiceService>;
-  const wallets = walletService({ aggregates, ids: newId, shareLog: () => true })
+  const wallets = walletService({ aggregates, ids: newId, customers: customersBut(), shareLog: () => true })
     .handlers as unknown as Handlers<WalletServiceService>;
   await wallets.createWallet({ requestId: '', walletId: 'w1', customerId: 'c1', currency: 'GBP' }, testCall());
   await wallets.deposit({ requestId: '', walletId: 'w1', amount: gbp(100n), reference: '' }, testCall());

@@ -13,6 +13,7 @@ import { describeWith } from '@caudal/testing/describe-with.ts';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { walletService } from '../commands/wallet-service.ts';
 import { walletBalances } from '../projections/wallet-balances.ts';
+import { customersBut } from '../testing/customers.ts';
 import { checkWallets } from './check-wallets.ts';
 
 const currency = 'GBP';
@@ -26,7 +27,7 @@ describeWith(['postgres'], 'check-wallets', () => {
     fresh = await freshLog('payments');
     const { log, database } = fresh;
     const aggregates = openAggregates({ log, clock: () => new Date(), ids: newId });
-    wallets = walletService({ aggregates, ids: newId, shareLog: () => true })
+    wallets = walletService({ aggregates, ids: newId, customers: customersBut(), shareLog: () => true })
       .handlers as unknown as Handlers<WalletServiceService>;
     for (let n = 0; n < 40; n++) {
       const walletId = `w${n}`;

@@ -81,12 +81,36 @@ export interface SubjectRevoked {
 
 /** The events of a customer's erasure, as far as it concerns credentials. */
 export interface OwnerErasureEvent {
-  event: { $case: "ownerErased"; value: OwnerErased } | undefined;
+  event:
+    | { $case: "ownerErased"; value: OwnerErased }
+    | { $case: "tokensRevoked"; value: OwnerTokensRevoked }
+    | undefined;
 }
 
 /** A customer was erased: API keys of this owner count no more. */
 export interface OwnerErased {
   owner: string;
+}
+
+/** Tokens that the erased customer had until then were revoked, or the list of revocations had no room for that. */
+export interface OwnerTokensRevoked {
+  owner: string;
+}
+
+/** The events of an owner of API keys: which of its keys count, so that they are bounded. */
+export interface KeyOwnerEvent {
+  event: { $case: "keyCounted"; value: KeyCounted } | { $case: "keyUncounted"; value: KeyUncounted } | undefined;
+}
+
+/** A key counts until its end: it was made, or has another end since it was rotated. */
+export interface KeyCounted {
+  apiKeyId: string;
+  endTime: Date | undefined;
+}
+
+/** A key counts no more: it was revoked. */
+export interface KeyUncounted {
+  apiKeyId: string;
 }
 
 function createBaseApiKeyEvent(): ApiKeyEvent {
@@ -947,6 +971,9 @@ export const OwnerErasureEvent: MessageFns<OwnerErasureEvent> = {
       case "ownerErased":
         OwnerErased.encode(message.event.value, writer.uint32(10).fork()).join();
         break;
+      case "tokensRevoked":
+        OwnerTokensRevoked.encode(message.event.value, writer.uint32(18).fork()).join();
+        break;
     }
     return writer;
   },
@@ -972,6 +999,14 @@ export const OwnerErasureEvent: MessageFns<OwnerErasureEvent> = {
             message.event = { $case: "ownerErased", value: OwnerErased.decode(reader, reader.uint32()) };
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.event = { $case: "tokensRevoked", value: OwnerTokensRevoked.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -990,6 +1025,10 @@ export const OwnerErasureEvent: MessageFns<OwnerErasureEvent> = {
         ? { $case: "ownerErased", value: OwnerErased.fromJSON(object.ownerErased) }
         : isSet(object.owner_erased)
         ? { $case: "ownerErased", value: OwnerErased.fromJSON(object.owner_erased) }
+        : isSet(object.tokensRevoked)
+        ? { $case: "tokensRevoked", value: OwnerTokensRevoked.fromJSON(object.tokensRevoked) }
+        : isSet(object.tokens_revoked)
+        ? { $case: "tokensRevoked", value: OwnerTokensRevoked.fromJSON(object.tokens_revoked) }
         : undefined,
     };
   },
@@ -998,6 +1037,8 @@ export const OwnerErasureEvent: MessageFns<OwnerErasureEvent> = {
     const obj: any = {};
     if (message.event?.$case === "ownerErased") {
       obj.ownerErased = OwnerErased.toJSON(message.event.value);
+    } else if (message.event?.$case === "tokensRevoked") {
+      obj.tokensRevoked = OwnerTokensRevoked.toJSON(message.event.value);
     }
     return obj;
   },
@@ -1011,6 +1052,12 @@ export const OwnerErasureEvent: MessageFns<OwnerErasureEvent> = {
       case "ownerErased": {
         if (object.event?.value !== undefined && object.event?.value !== null) {
           message.event = { $case: "ownerErased", value: OwnerErased.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "tokensRevoked": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "tokensRevoked", value: OwnerTokensRevoked.fromPartial(object.event.value) };
         }
         break;
       }
@@ -1082,6 +1129,344 @@ export const OwnerErased: MessageFns<OwnerErased> = {
   fromPartial<I extends Exact<DeepPartial<OwnerErased>, I>>(object: I): OwnerErased {
     const message = createBaseOwnerErased();
     message.owner = object.owner ?? "";
+    return message;
+  },
+};
+
+function createBaseOwnerTokensRevoked(): OwnerTokensRevoked {
+  return { owner: "" };
+}
+
+export const OwnerTokensRevoked: MessageFns<OwnerTokensRevoked> = {
+  encode(message: OwnerTokensRevoked, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.owner !== "") {
+      writer.uint32(10).string(message.owner);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OwnerTokensRevoked {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOwnerTokensRevoked();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.owner = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): OwnerTokensRevoked {
+    return { owner: isSet(object.owner) ? globalThis.String(object.owner) : "" };
+  },
+
+  toJSON(message: OwnerTokensRevoked): unknown {
+    const obj: any = {};
+    if (message.owner !== "") {
+      obj.owner = message.owner;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<OwnerTokensRevoked>, I>>(base?: I): OwnerTokensRevoked {
+    return OwnerTokensRevoked.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<OwnerTokensRevoked>, I>>(object: I): OwnerTokensRevoked {
+    const message = createBaseOwnerTokensRevoked();
+    message.owner = object.owner ?? "";
+    return message;
+  },
+};
+
+function createBaseKeyOwnerEvent(): KeyOwnerEvent {
+  return { event: undefined };
+}
+
+export const KeyOwnerEvent: MessageFns<KeyOwnerEvent> = {
+  encode(message: KeyOwnerEvent, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.event?.$case) {
+      case "keyCounted":
+        KeyCounted.encode(message.event.value, writer.uint32(10).fork()).join();
+        break;
+      case "keyUncounted":
+        KeyUncounted.encode(message.event.value, writer.uint32(18).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): KeyOwnerEvent {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseKeyOwnerEvent();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.event = { $case: "keyCounted", value: KeyCounted.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.event = { $case: "keyUncounted", value: KeyUncounted.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): KeyOwnerEvent {
+    return {
+      event: isSet(object.keyCounted)
+        ? { $case: "keyCounted", value: KeyCounted.fromJSON(object.keyCounted) }
+        : isSet(object.key_counted)
+        ? { $case: "keyCounted", value: KeyCounted.fromJSON(object.key_counted) }
+        : isSet(object.keyUncounted)
+        ? { $case: "keyUncounted", value: KeyUncounted.fromJSON(object.keyUncounted) }
+        : isSet(object.key_uncounted)
+        ? { $case: "keyUncounted", value: KeyUncounted.fromJSON(object.key_uncounted) }
+        : undefined,
+    };
+  },
+
+  toJSON(message: KeyOwnerEvent): unknown {
+    const obj: any = {};
+    if (message.event?.$case === "keyCounted") {
+      obj.keyCounted = KeyCounted.toJSON(message.event.value);
+    } else if (message.event?.$case === "keyUncounted") {
+      obj.keyUncounted = KeyUncounted.toJSON(message.event.value);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<KeyOwnerEvent>, I>>(base?: I): KeyOwnerEvent {
+    return KeyOwnerEvent.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<KeyOwnerEvent>, I>>(object: I): KeyOwnerEvent {
+    const message = createBaseKeyOwnerEvent();
+    switch (object.event?.$case) {
+      case "keyCounted": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "keyCounted", value: KeyCounted.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "keyUncounted": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "keyUncounted", value: KeyUncounted.fromPartial(object.event.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseKeyCounted(): KeyCounted {
+  return { apiKeyId: "", endTime: undefined };
+}
+
+export const KeyCounted: MessageFns<KeyCounted> = {
+  encode(message: KeyCounted, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.apiKeyId !== "") {
+      writer.uint32(10).string(message.apiKeyId);
+    }
+    if (message.endTime !== undefined) {
+      Timestamp.encode(toTimestamp(message.endTime), writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): KeyCounted {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseKeyCounted();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.apiKeyId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.endTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): KeyCounted {
+    return {
+      apiKeyId: isSet(object.apiKeyId)
+        ? globalThis.String(object.apiKeyId)
+        : isSet(object.api_key_id)
+        ? globalThis.String(object.api_key_id)
+        : "",
+      endTime: isSet(object.endTime)
+        ? fromJsonTimestamp(object.endTime)
+        : isSet(object.end_time)
+        ? fromJsonTimestamp(object.end_time)
+        : undefined,
+    };
+  },
+
+  toJSON(message: KeyCounted): unknown {
+    const obj: any = {};
+    if (message.apiKeyId !== "") {
+      obj.apiKeyId = message.apiKeyId;
+    }
+    if (message.endTime !== undefined) {
+      obj.endTime = message.endTime.toISOString();
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<KeyCounted>, I>>(base?: I): KeyCounted {
+    return KeyCounted.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<KeyCounted>, I>>(object: I): KeyCounted {
+    const message = createBaseKeyCounted();
+    message.apiKeyId = object.apiKeyId ?? "";
+    message.endTime = object.endTime ?? undefined;
+    return message;
+  },
+};
+
+function createBaseKeyUncounted(): KeyUncounted {
+  return { apiKeyId: "" };
+}
+
+export const KeyUncounted: MessageFns<KeyUncounted> = {
+  encode(message: KeyUncounted, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.apiKeyId !== "") {
+      writer.uint32(10).string(message.apiKeyId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): KeyUncounted {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseKeyUncounted();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.apiKeyId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): KeyUncounted {
+    return {
+      apiKeyId: isSet(object.apiKeyId)
+        ? globalThis.String(object.apiKeyId)
+        : isSet(object.api_key_id)
+        ? globalThis.String(object.api_key_id)
+        : "",
+    };
+  },
+
+  toJSON(message: KeyUncounted): unknown {
+    const obj: any = {};
+    if (message.apiKeyId !== "") {
+      obj.apiKeyId = message.apiKeyId;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<KeyUncounted>, I>>(base?: I): KeyUncounted {
+    return KeyUncounted.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<KeyUncounted>, I>>(object: I): KeyUncounted {
+    const message = createBaseKeyUncounted();
+    message.apiKeyId = object.apiKeyId ?? "";
     return message;
   },
 };
