@@ -79,6 +79,7 @@ export interface ServerLimits extends Limits, GrpcLimits, PortLimits, AdmissionL
 
 export const defaultLimits: ServerLimits = {
   maxConcurrent: 512,
+  maxHeavy: 8,
   defaultTimeoutMs: 5_000,
   maxTimeoutMs: 60_000,
   maxMessageBytes: 4 * 1024 * 1024,
