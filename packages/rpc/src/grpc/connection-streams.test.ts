@@ -52,7 +52,9 @@ function flood(address: string, streams: number): Socket {
     authorization: 'Bearer x',
   });
   const opened = Array.from({ length: streams }, (_, n) => frame(1, 4, 2 * n + 1, headers));
-  socket.write(Buffer.concat([Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), frame(4, 0, 0, Buffer.alloc(0)), ...opened]));
+  socket.write(
+    Buffer.concat([Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), frame(4, 0, 0, Buffer.alloc(0)), ...opened]),
+  );
   return socket;
 }
 
