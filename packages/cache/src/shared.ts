@@ -177,7 +177,7 @@ export async function sharedTier(url: string, namespace: string, heard: (key: st
     /** The entry in Redis, however old; undefined if there is none or Redis can't be reached. */
     async get(key: string): Promise<SharedEntry | undefined> {
       const bytes = await ask(callMs, () => client.getRange(keysOf(key)[0]!, 0, maxEntryBytes));
-      return bytes && fromBytes({ namespace, key }, bytes as unknown as Buffer);
+      return bytes ? fromBytes({ namespace, key }, bytes as unknown as Buffer) : undefined;
     },
     /** Stores the entry, unless a newer version is known. Returns that version; 0 if there is none or no Redis. */
     async fill(key: string, entry: SharedEntry, keepMs: number): Promise<number> {

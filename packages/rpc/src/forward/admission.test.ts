@@ -33,7 +33,7 @@ function session(url: string): ClientHttp2Session {
   return opened;
 }
 
-const forwarding = () => ({ instance: 'owner', forwarder, ownedMs: () => 0 });
+const forwarding = () => ({ instance: 'owner', address: '', forwarder, ownedMs: () => 0 });
 const refused = new CaudalError('UNAUTHENTICATED', 'TOKEN_INVALID', 'The token is wrong.');
 
 test('an address has half of the checks of tokens, also for such streams, and what is above is not checked', async () => {

@@ -175,7 +175,7 @@ function admitCall(
  * here: the checks of tokens.
  */
 function admitForwarding(
-  { admission, authenticate, clientName }: AdmissionOptions,
+  { admission, clientName }: AdmissionOptions,
   refusals: RefusalTurns,
   receiver: Receiver,
   call: ServerInterceptingCallInterface,
@@ -186,7 +186,7 @@ function admitForwarding(
       const address = admission.address(call.getConnectionInfo().remoteAddress, header);
       const authenticated = async () => {
         checkClientCertificate(clientName, call);
-        return admission.checked(address, () => authenticate(header(headerNames.authorization)));
+        return admission.checked(address, async () => receiver.opener(header(headerNames.authorization)));
       };
       await receiver.admit(authenticated, address);
     } catch (error) {
