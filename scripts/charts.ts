@@ -12,7 +12,7 @@ import { dashboards } from './charts/dashboards.ts';
 import { kongConfiguration, kongHead } from './charts/kong.ts';
 import { chartReadme } from './charts/readme.ts';
 import { valuesSchema } from './charts/schema.ts';
-import { connections, cors, formerNames, topology } from './charts/topology.ts';
+import { connections, cors, credentials, formerNames, topology } from './charts/topology.ts';
 import { valueKeys } from './charts/values.ts';
 
 const { values } = parseArgs({ options: { check: { type: 'boolean' }, help: { type: 'boolean' } } });
@@ -47,7 +47,7 @@ function putJson(path: string, value: unknown): void {
 const keys = valueKeys(readFileSync(join(root, 'charts/caudal/values.yaml'), 'utf8'));
 put(
   'charts/caudal/files/topology.yaml',
-  `${made('# ')}\n${stringify({ formerNames, connections, cors, contexts: await topology() })}`,
+  `${made('# ')}\n${stringify({ formerNames, connections, credentials, cors, contexts: await topology() }, { aliasDuplicateObjects: false })}`,
 );
 putJson('charts/caudal/values.schema.json', valuesSchema(keys));
 put('charts/caudal/README.md', `${made('<!-- ')} -->\n${chartReadme(keys)}`);

@@ -11,6 +11,7 @@ import { auditServedWith } from '@caudal/server/audit/audit-query-service.ts';
 import { appendingRoles, connectionParts } from '@caudal/server/connections.ts';
 import { contexts } from '@caudal/server/contexts.ts';
 import { type HandlerDefinition, handlerDefinitions } from '@caudal/server/handlers/definitions.ts';
+import { contextsWithPersonalData, rolesOfCredentials } from '@caudal/server/settings/credential-roles.ts';
 import { formerRoles, settings } from '@caudal/server/settings/settings.ts';
 
 export interface RestRoute {
@@ -74,6 +75,9 @@ export async function topology(): Promise<ContextTopology[]> {
 
 /** What the chart needs to add up the connections of a release to PostgreSQL, as `connectionsOf` does for a process. */
 export const connections = { poolSize: Number(settings.CAUDAL_POOL_SIZE.default), appendingRoles, ...connectionParts };
+
+/** Which pods get which credentials. */
+export const credentials = { roles: rolesOfCredentials, personal: contextsWithPersonalData };
 
 const methods = new Set(
   contract()

@@ -20,7 +20,8 @@ const permissions = ['inventory.stock.reserve:any', 'calls.forward'];
 const { url, productId, clients, warmSeconds, seconds, key } = JSON.parse(process.argv[2]!) as Contender & { key: Key };
 const [port] = await freePorts(1);
 const instance = newId();
-const inventory = openInventory(url, connections, { address: `127.0.0.1:${port}`, instance, contract: 'bench' });
+const address = `127.0.0.1:${port}`;
+const inventory = openInventory(url, connections, { address, instance, contract: 'bench' });
 const token = tokenSource({
   key: key.privateKey,
   issuer,
@@ -34,7 +35,7 @@ const server = await startServer({
   services: [inventory.service],
   auth: authenticator({ keys: { keys: [key.publicKey] }, issuer, audience: issuer }),
   grpc: { host: '127.0.0.1', port: port! },
-  forwarding: { instance, forwarder, ownedMs: inventory.ownedMs },
+  forwarding: { instance, address, forwarder, ownedMs: inventory.ownedMs },
 });
 const caller = { subject: 'service:bench', permissions: new Set(permissions) };
 const client = localClient(InventoryServiceService, [inventory.service], caller, { forwarder, token });

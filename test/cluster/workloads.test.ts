@@ -3,10 +3,21 @@ import { partQueueName, queueName } from '@caudal/messaging/rabbitmq/topology.ts
 import { isMultiStream } from '@caudal/projections/multi-stream/types.ts';
 import { generationName } from '@caudal/projections/projector.ts';
 import { contexts } from '@caudal/server/contexts.ts';
+import { contextsWithPersonalData, rolesOfCredentials } from '@caudal/server/settings/credential-roles.ts';
 import { settings } from '@caudal/server/settings/settings.ts';
 import { expect, test } from '@jest/globals';
 import { topology } from '../../scripts/charts/topology.ts';
-import { describeWithTools, laidOver, type Manifest, ofKind, podsOf, presets, type Rendered, render } from './chart.ts';
+import {
+  describeWithTools,
+  laidOver,
+  type Manifest,
+  ofKind,
+  podsOf,
+  presets,
+  type Rendered,
+  render,
+  secrets,
+} from './chart.ts';
 
 const envOf = (pod: Manifest['spec']): Record<string, string> =>
   Object.fromEntries(
@@ -93,14 +104,34 @@ describeWithTools(['helm'], 'workloads', ({ helm }) => {
     },
   );
 
+  test.each(Object.keys(presets))('%s: pods get the credentials that their roles use, and no other', async (preset) => {
+    const names = Object.keys(rolesOfCredentials) as (keyof typeof rolesOfCredentials)[];
+    for (const { name, pod } of podsOf(await rendered(preset, { secrets: secrets(...names) }))) {
+      if (pod.containers[0].args?.[0] !== 'start') continue;
+      const env = envOf(pod);
+      const [roles, own] = [env.CAUDAL_ROLES!.split(','), env.CAUDAL_CONTEXTS!.split(',')];
+      const used = names.filter(
+        (credential) =>
+          rolesOfCredentials[credential]!.some((role) => roles.includes(role)) &&
+          (credential !== 'CAUDAL_PERSONAL_DATA_KEYS' || contextsWithPersonalData.some((of) => own.includes(of))),
+      );
+      expect([name, names.filter((credential) => env[`${credential}_FILE`])]).toEqual([name, used]);
+    }
+  });
+
   test('only pods that use a credential get it', async () => {
-    const release = await rendered('production');
+    const release = await rendered('production', { secrets: secrets('CAUDAL_TOKEN_KEYS') });
     const holders = (setting: string) =>
       podsOf(release)
         .filter(({ pod }) => envOf(pod)[`${setting}_FILE`])
         .map(({ name }) => name);
     expect(holders('RABBITMQ_MANAGEMENT_URL').sort()).toEqual(['caudal-migrate', 'caudal-relay']);
     expect(holders('PAYMENTS_GATEWAY_KEY').sort()).toEqual(['caudal-migrate', 'caudal-saga-payments']);
+    expect(holders('CAUDAL_TOKEN_KEYS')).not.toContain('caudal-saga-orders');
+    expect(holders('MONGODB_URL')).not.toContain('caudal-command');
+    expect(holders('RABBITMQ_URL')).not.toContain('caudal-query');
+    for (const without of ['caudal-relay', 'caudal-order-details', 'caudal-stock-dashboard'])
+      expect(holders('CAUDAL_PERSONAL_DATA_KEYS')).not.toContain(without);
     // Everything that is named exists, and there is nothing more.
     for (const { name, pod } of podsOf(release)) {
       if (name === 'caudal-test') continue;

@@ -14,6 +14,7 @@ import { promisify } from 'node:util';
 import { everything } from '@caudal/cli/permissions.ts';
 import { parseTokenKeys, type TokenKeys } from '@caudal/kernel/sealed-token.ts';
 import { generateKey, signToken } from '@caudal/rpc/server/tokens.ts';
+import { rolesOfCredentials } from '@caudal/server/settings/credential-roles.ts';
 import { type Api, createApi } from './api.ts';
 import { createPart, freePorts, main, type Part, root } from './part.ts';
 import { type DatabaseRole, makeStores, type Stores } from './stores.ts';
@@ -112,14 +113,13 @@ export async function startSystem({
         CAUDAL_JWKS: JSON.stringify({ keys: [key.publicKey] }),
         CAUDAL_SERVICE_KEY: JSON.stringify(key.privateKey),
         // The embedded system makes one.
-        ...(stores && { CAUDAL_TOKEN_KEYS: tokenKey }),
+        ...usedBy(role, { ...(stores && { CAUDAL_TOKEN_KEYS: tokenKey }), ...stores?.env }),
         ...(role && {
           CAUDAL_ROLES: role,
           CAUDAL_COMMAND_ADDRESS: grpcOf('command'),
           CAUDAL_QUERY_ADDRESS: grpcOf('query'),
           CAUDAL_FORWARD_HOST: '127.0.0.1',
         }),
-        ...stores?.env,
         ...env(name, stores),
       },
     }),
@@ -183,6 +183,16 @@ export async function startSystem({
     await stop();
     throw error;
   }
+}
+
+/** Of these settings a process of its own gets what its roles use, as the chart gives it. */
+function usedBy(role: string | undefined, all: Record<string, string>): Record<string, string> {
+  const roles = role?.split(',');
+  const isUsed = (name: string) => {
+    const users: readonly string[] | undefined = rolesOfCredentials[name as keyof typeof rolesOfCredentials];
+    return !roles || !users || users.some((user) => roles.includes(user));
+  };
+  return Object.fromEntries(Object.entries(all).filter(([name]) => isUsed(name)));
 }
 
 /** The processes of a form: `kind` is `all`, or a key of `partsOf.processes`. */

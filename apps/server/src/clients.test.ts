@@ -24,6 +24,7 @@ const request = { productId: 'p-1', readMask: undefined };
 const identity: Identity = {
   auth: 'off',
   prepare: async () => {},
+  forwardKeys: undefined,
   callerOf: ({ name, permissions }) => ({ subject: `service:${name}`, permissions: new Set(permissions) }),
   // The server below reads the granted permissions from the token.
   tokensOf:

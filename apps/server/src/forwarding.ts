@@ -12,6 +12,9 @@ import { processCaller } from './service-permissions.ts';
 import type { RuntimeValues } from './settings/settings.ts';
 import { version } from './version.ts';
 
+/** How processes prove themselves to each other. One with another protocol is not forwarded to. */
+const protocol = 'signed proofs';
+
 /** This process as an owner of streams; undefined if it serves no commands, or others can't reach it. */
 export function ownerOf({
   CAUDAL_FORWARD_HOST: host,
@@ -19,21 +22,28 @@ export function ownerOf({
   CAUDAL_ROLES: roles,
 }: Pick<RuntimeValues, 'CAUDAL_FORWARD_HOST' | 'CAUDAL_GRPC_PORT' | 'CAUDAL_ROLES'>): Self | undefined {
   if (host === undefined || !roles.includes('command')) return undefined;
-  const contract = createHash('sha256').update(version).update(readFileSync(contractFile)).digest('hex').slice(0, 32);
+  const contract = createHash('sha256')
+    .update(`${version} ${protocol} `)
+    .update(readFileSync(contractFile))
+    .digest('hex')
+    .slice(0, 32);
   return { address: host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`, instance: randomUUID(), contract };
 }
 
 /** Forwards as this process, and says which streams it owns. `tls` absent: over plain connections. */
 export function openForwarding(
-  { instance }: Self,
+  { instance, address }: Self,
   identity: Identity,
   locals: LocalContext[],
   tls?: CallTls,
 ): Forwarding {
   const byName = new Map(locals.map((local) => [local.context.name, local]));
+  const keys = identity.forwardKeys;
   return {
     instance,
-    forwarder: openForwarder({ token: identity.tokensOf(processCaller), tls }),
+    address,
+    keys,
+    forwarder: openForwarder({ token: identity.tokensOf(processCaller), keys, tls }),
     // `inventory` of `inventory.stock/MUG-1`.
     ownedMs: (stream) => byName.get(stream.slice(0, stream.indexOf('.')))?.ownedMs(stream) ?? 0,
   };

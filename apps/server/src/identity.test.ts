@@ -189,3 +189,49 @@ describe('configured keys', () => {
     await expect(open(values)).rejects.toThrow("can't be read (ENOENT)");
   });
 });
+
+describe('processes that forward calls to each other', () => {
+  const owner = { instance: 'i', address: '10.0.0.7:9090', nonce: 'n' };
+
+  test('prove themselves by the keys of their workloads, and may have calls about their contexts', async () => {
+    const named = async (kid: string, contexts: string[]) => {
+      const { publicKey, privateKey } = await generateKey(kid);
+      return { privateKey, publicKey: { ...publicKey, caudal_contexts: contexts } };
+    };
+    const [orders, stock] = await Promise.all([
+      named('command-orders', ['orders']),
+      named('command-inventory', ['inventory']),
+    ]);
+    const all = { keys: [orders.publicKey, stock.publicKey] };
+    const identityOf = ({ privateKey }: typeof orders) =>
+      openIdentity(
+        { ...base, CAUDAL_JWKS: { keys: [] }, CAUDAL_SERVICE_JWKS: all, CAUDAL_SERVICE_KEY: privateKey } as never,
+        undefined,
+      );
+    const [one, other] = [await identityOf(orders), await identityOf(stock)];
+    await one.prepare();
+    const statement = await one.forwardKeys!.opening('i');
+    expect(await other.forwardKeys!.opener(`Bearer ${statement}`, 'i')).toMatchObject({ subject: 'service:process' });
+    await expect(check(other, statement)).rejects.toMatchObject({ reason: 'TOKEN_INVALID' });
+    const mayHave = await one.forwardKeys!.proven(await other.forwardKeys!.proof(owner), owner);
+    expect(['inventory.stock/MUG-1', 'orders.order/o', 'inventory'].map(mayHave)).toEqual([true, false, false]);
+  });
+
+  test('with one key for all need no name of it, and a key of others proves nothing', async () => {
+    const { privateKey } = await generateKey('any');
+    const { kid: _, ...nameless } = privateKey;
+    const identityOf = (key: unknown) =>
+      openIdentity({ ...base, CAUDAL_JWKS: { keys: [] }, CAUDAL_SERVICE_KEY: key } as never, undefined);
+    const [one, other] = [(await identityOf(nameless)).forwardKeys!, (await identityOf(nameless)).forwardKeys!];
+    expect((await one.proven(await other.proof(owner), owner))('orders.order/o')).toBe(true);
+    const stranger = (await identityOf((await generateKey('any')).privateKey)).forwardKeys!;
+    await expect(stranger.proof(owner).then((proof) => one.proven(proof, owner))).rejects.toMatchObject({
+      reason: 'TOKEN_INVALID',
+    });
+  });
+
+  test('without authentication have no keys', async () => {
+    const { forwardKeys } = await openIdentity({ ...base, CAUDAL_AUTH: 'off' }, undefined);
+    expect(forwardKeys).toBeUndefined();
+  });
+});

@@ -9,6 +9,7 @@ import { ConfigError } from '@caudal/config/config.ts';
 import type { Context } from '@caudal/context/context.ts';
 import { createFileAtomic } from '@caudal/embedded-postgres/create-file-atomic.ts';
 import type { Caller } from '@caudal/kernel/context.ts';
+import { type ForwardKeys, forwardKeys } from '@caudal/rpc/forward/forward-keys.ts';
 import {
   type Authenticate,
   type Authenticator,
@@ -20,7 +21,7 @@ import type { Discovery } from '@caudal/rpc/server/key-sets.ts';
 import { generateKey, type Key, signToken, type TokenSource, tokenSource } from '@caudal/rpc/server/tokens.ts';
 import type { JSONWebKeySet, JWK } from 'jose';
 import { allowedTo, askedFor, serviceSubject } from './service-permissions.ts';
-import { parseKeySet, parseServiceKeySet, publicHalf } from './settings/keys.ts';
+import { contextsOfKey, parseKeySet, parseServiceKeySet, publicHalf } from './settings/keys.ts';
 import type { RuntimeValues } from './settings/settings.ts';
 import { noKeys } from './settings/start-checks.ts';
 
@@ -32,6 +33,8 @@ export interface Identity {
   callerOf(context: Pick<Context, 'name' | 'permissions'>): Caller;
   /** A context's tokens for services in other processes; undefined if those need none. */
   tokensOf(context: Pick<Context, 'name' | 'permissions'>): TokenSource | undefined;
+  /** How processes that forward calls prove themselves to each other; undefined if there are no keys of services. */
+  forwardKeys: ForwardKeys | undefined;
   /** Signs a token; undefined if this process has no key to sign with. */
   sign(subject: string, permissions: string[], ttlSeconds: number): Promise<string> | undefined;
 }
@@ -94,9 +97,23 @@ export async function openIdentity(
       credentials,
     });
   const authenticate = values.CAUDAL_AUTH === 'off' ? undefined : auth();
+  const ofForwarding =
+    authenticate && services
+      ? forwardKeys({
+          ...ofServices,
+          keys: services.keys,
+          keeping,
+          key: serviceKey,
+          // Without keys of their own all processes have the one.
+          contextsOf: (key) => (!services.allow ? ['*'] : key ? contextsOfKey(key) : []),
+        })
+      : undefined;
   return {
     auth: authenticate ?? 'off',
-    prepare: async () => authenticate?.prepare(),
+    async prepare() {
+      await Promise.all([authenticate?.prepare(), ofForwarding?.prepare()]);
+    },
+    forwardKeys: ofForwarding,
     callerOf: ({ name, permissions }) => ({
       subject: serviceSubject(name),
       permissions: new Set(permissions),

@@ -16,6 +16,7 @@ export function openLimits(
   return {
     limits: {
       maxConcurrent: values.CAUDAL_MAX_CONCURRENT_CALLS,
+      maxHeavy: values.CAUDAL_MAX_HEAVY_CALLS,
       requestMemoryBytes: values.CAUDAL_REQUEST_MEMORY,
       requestBodyMs: values.CAUDAL_REQUEST_BODY_TIMEOUT,
     },

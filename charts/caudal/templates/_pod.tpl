@@ -15,16 +15,20 @@ capabilities: { drop: [ALL] }
 {{- end }}
 
 {{/*
-The credentials of a workload, or of a Job if there is no workload: those that are set. Only Jobs have the owner of the database, and pods
-that move months to the archive. Only Jobs and relays have RabbitMQ's management: they set the bounds of queues, and find queues that take no messages. With serviceKeys each workload has a key of its own.
+The credentials of a workload, or of a Job if there is no workload: those that are set, and that a role of the workload uses (files/topology.yaml).
+Only Jobs have the owner of the database, and pods that move months to the archive. With serviceKeys each workload has a key of its own. Keys of
+personal data are for contexts that have some.
 Credentials that begin with the name of a context are only for pods that run its sagas: no other pod has a card gateway's key.
 */}}
 {{- define "caudal.secretsOf" -}}
 {{- $w := .workload }}
+{{- $credentials := (include "caudal.contexts" .root | fromYaml).credentials }}
 {{- range $setting, $secret := .root.Values.secrets }}
 {{- $context := splitList "_" $setting | first | lower }}
 {{- $ofSaga := has $context (include "caudal.contextNames" $.root | fromYamlArray) }}
-{{- $left := and $w (or (and (eq $setting "RABBITMQ_MANAGEMENT_URL") (not (has "relay" $w.roles))) (and $ofSaga (not (and (has "saga" $w.roles) (has $context $w.contexts))))) }}
+{{- $left := and $w $ofSaga (not (and (has "saga" $w.roles) (has $context $w.contexts))) }}
+{{- with and $w (get $credentials.roles $setting) }}{{ $left = or $left (not (include "caudal.meet" (list . $w.roles))) }}{{ end }}
+{{- $left = or $left (and $w (eq $setting "CAUDAL_PERSONAL_DATA_KEYS") (not (include "caudal.meet" (list $credentials.personal $w.contexts)))) }}
 {{- $own := and $w (eq $setting "CAUDAL_SERVICE_KEY") $.root.Values.serviceKeys.secretPrefix }}
 {{- $archives := and $w (has "jobs" $w.roles) (hasKey $.root.Values.settings "CAUDAL_ARCHIVE") }}
 {{- $left = or $left (and $w (eq $setting "CAUDAL_OWNER_DATABASE_URL") (not $archives)) }}
@@ -34,6 +38,12 @@ Credentials that begin with the name of a context are only for pods that run its
 {{ $setting }}: { name: {{ $secret.existingSecret }}, key: {{ $secret.key | quote }} }
 {{- end }}
 {{- end }}
+{{- end }}
+
+{{/* Whether two lists have something in common: empty if not. */}}
+{{- define "caudal.meet" -}}
+{{- $other := index . 1 }}
+{{- range index . 0 }}{{ if has . $other }}x{{ end }}{{ end }}
 {{- end }}
 
 {{/* `root`, and `workload` if the pod belongs to one. */}}

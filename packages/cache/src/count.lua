@@ -5,7 +5,8 @@ local answer = {}
 for place, key in ipairs(KEYS) do
   local sum = redis.call('INCRBY', key, ARGV[2 * place - 1])
   local left = redis.call('PTTL', key)
-  if left < 0 then
+  -- Longer than a window: it was not set here.
+  if left < 0 or left > tonumber(ARGV[2 * place]) then
     left = tonumber(ARGV[2 * place])
     redis.call('PEXPIRE', key, left)
   end

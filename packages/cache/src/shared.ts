@@ -1,5 +1,5 @@
 /**
- * The cache that processes share, in Redis. A view has two keys, in one cluster slot: the entry (`version|time|1|data`)
+ * The cache that processes share, in Redis. A view has two keys, in one cluster slot: the entry (`version|time|1|`, and the sealed data: sealed-values.ts)
  * and the mark that an invalidation leaves. Every change is one Lua script, so it is atomic. An unreachable Redis must
  * not slow reads: see README, What it guarantees, for the bounds.
  */
@@ -9,6 +9,7 @@ import { logger } from '@caudal/telemetry/log.ts';
 import { counter } from '@caudal/telemetry/metrics.ts';
 import { createClient, defineScript, RESP_TYPES } from 'redis';
 import { markMs } from './local.ts';
+import { maxEntryBytes, openValue, type Place, readInvalidations, sealValue } from './sealed-values.ts';
 
 const log = logger('cache');
 const failed = counter('cache_redis_errors_total', 'Calls of the shared cache that failed or took too long.');
@@ -87,15 +88,16 @@ async function within<T>(ms: number, call: Promise<T>): Promise<T> {
   }
 }
 
-function toBytes({ version, at, data }: SharedEntry): Buffer {
-  return Buffer.concat([Buffer.from(`${version}|${at}|${data ? 1 : 0}|`), data ?? Buffer.alloc(0)]);
+function toBytes(place: Place, { version, at, data }: SharedEntry): Buffer {
+  const header = `${version}|${at}|${data ? 1 : 0}|`;
+  return sealValue({ ...place, header }, data ?? Buffer.alloc(0));
 }
 
-function fromBytes(bytes: Buffer): SharedEntry | undefined {
-  const header = /^(\d+)\|(\d+)\|([01])\|/.exec(bytes.toString('latin1', 0, 50));
-  if (!header) return undefined;
-  const data = header[3] === '1' ? bytes.subarray(header[0].length) : undefined;
-  return { version: Number(header[1]), at: Number(header[2]), data };
+function fromBytes(place: Place, bytes: Buffer): SharedEntry | undefined {
+  const [header, version, at, exists] = /^(\d+)\|(\d+)\|([01])\|/.exec(bytes.toString('latin1', 0, 50)) ?? [];
+  if (header === undefined) return undefined;
+  const data = openValue({ ...place, header }, bytes);
+  return data && { version: Number(version), at: Number(at), data: exists === '1' ? data : undefined };
 }
 
 /** Waits at most a second for the first connection. `heard` is called for every invalidation, from any process. */
@@ -163,7 +165,7 @@ export async function sharedTier(url: string, namespace: string, heard: (key: st
     client.connect(),
     subscriber.connect().then(() =>
       subscriber.subscribe(channel, (message) => {
-        for (const [key, version] of JSON.parse(message) as [string, number][]) heard(key, version);
+        for (const [key, version] of readInvalidations(message)) heard(key, version);
       }),
     ),
   ]);
@@ -174,12 +176,14 @@ export async function sharedTier(url: string, namespace: string, heard: (key: st
   return {
     /** The entry in Redis, however old; undefined if there is none or Redis can't be reached. */
     async get(key: string): Promise<SharedEntry | undefined> {
-      const bytes = (await ask(callMs, () => client.get(keysOf(key)[0]!))) as Buffer | null | undefined;
-      return bytes ? fromBytes(bytes) : undefined;
+      const bytes = await ask(callMs, () => client.getRange(keysOf(key)[0]!, 0, maxEntryBytes));
+      return bytes ? fromBytes({ namespace, key }, bytes as unknown as Buffer) : undefined;
     },
     /** Stores the entry, unless a newer version is known. Returns that version; 0 if there is none or no Redis. */
     async fill(key: string, entry: SharedEntry, keepMs: number): Promise<number> {
-      const args = [String(entry.version), toBytes(entry), String(Math.ceil(keepMs))];
+      const bytes = toBytes({ namespace, key }, entry);
+      if (bytes.length > maxEntryBytes) return 0;
+      const args = [String(entry.version), bytes, String(Math.ceil(keepMs))];
       return (await ask(callMs, () => client.fill(keysOf(key), args))) ?? 0;
     },
     invalidate: tell,

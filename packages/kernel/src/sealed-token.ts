@@ -32,6 +32,8 @@ const blockBytes = 16;
 interface Ring {
   mark: Buffer;
   digestKey: Buffer;
+  /** A key for another use, made once for each. */
+  keyFor(use: string): Buffer;
   /** The tag of a content. */
   tagOf(use: TokenUse, content: Buffer): Buffer;
   /** Encrypts, or decrypts, the bytes behind the head in place. */
@@ -56,11 +58,17 @@ function current(): [Ring, ...Ring[]] {
 function ringOf(key: Buffer): Ring {
   const derived = (name: string) => createHmac('sha256', key).update(`caudal token ${name}`).digest();
   const mac = hmacOf(derived('tag'));
+  const others = new Map<string, Buffer>();
   // Each block by itself: the counter is made here, so that one cipher serves all tokens.
   const cipher = createCipheriv('aes-256-ecb', derived('content'), null).setAutoPadding(false);
   return {
     mark: derived('mark').subarray(0, markBytes),
     digestKey: derived('digest'),
+    keyFor(use) {
+      const known = others.get(use) ?? derived(`key ${use}`);
+      others.set(use, known);
+      return known;
+    },
     tagOf: (use, content) => mac(Buffer.concat([Buffer.from(`${use} `), content])).subarray(0, tagBytes),
     crypt(token) {
       const length = token.length - headBytes;
@@ -110,6 +118,25 @@ export function openToken(use: TokenUse, token: string): string | undefined {
 /** A digest that only this installation can make: equal texts have equal digests, and none can be tried out. 8 characters. */
 export function keyedDigest(text: string): string {
   return createHmac('sha256', current()[0].digestKey).update(text).digest('base64url').slice(0, 8);
+}
+
+/** A key that is derived from one of the keys, and the mark of that one. */
+export interface DerivedKey {
+  mark: Buffer;
+  key: Buffer;
+}
+
+/** The key for another use, which the processes with the same keys share: it seals. Those of older keys, too, only open. */
+export const sealingKey = (use: string): DerivedKey => {
+  const [ring] = current();
+  return { mark: ring.mark, key: ring.keyFor(use) };
+};
+
+/** The key for another use of the one with this mark; undefined if this process has no such key. */
+export function openingKey(use: string, mark: Uint8Array): Buffer | undefined {
+  return current()
+    .find((ring) => ring.mark.equals(mark))
+    ?.keyFor(use);
 }
 
 /**

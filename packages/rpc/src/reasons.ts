@@ -123,6 +123,11 @@ export const reasons = {
     meaning:
       'Too many queries of the caller, or of all callers, wait for their consistency tokens. Try again with the same token.',
   },
+  TOO_MANY_HEAVY_CALLS: {
+    code: 'RESOURCE_EXHAUSTED',
+    meaning:
+      'Too many heavy calls, such as searches and sums, of the caller, or of all callers, wait for their turn. Try again after the time given.',
+  },
   DEPENDENCY_UNAVAILABLE: {
     code: 'UNAVAILABLE',
     meaning: 'Something that the call needs is unreachable; `metadata.dependency` names it. Try again.',

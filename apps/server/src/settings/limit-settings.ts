@@ -27,6 +27,13 @@ export const limitSettings = {
     default: '1000',
     min: 1,
   }),
+  CAUDAL_MAX_HEAVY_CALLS: setting.int({
+    description:
+      'Searches, sums and other calls that the contract calls heavy, which run at the same time. A caller has half of them; further ones wait for 2 s at most.',
+    default: '8',
+    min: 2,
+    max: 1_000,
+  }),
   CAUDAL_REQUEST_MEMORY: setting.bytes({
     description:
       'What requests in flight may hold, unfinished ones included, and as much for answers. A caller gets a quarter of it. While they are converted they take about three times as much.',

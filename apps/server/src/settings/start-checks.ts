@@ -1,7 +1,7 @@
 /** Checks between settings before a process starts. Commands that only read the stores do not need them. */
 import type { Check, Problem } from '@caudal/config/config.ts';
-import { protectionsOf } from '@caudal/contract/personal.ts';
 import { contexts } from '../contexts.ts';
+import { contextsWithPersonalData, rolesWithPersonalData } from './credential-roles.ts';
 import type { RuntimeValues, runtimeSettings } from './settings.ts';
 import { callsOverTls, incompleteTls, plainCalls, plainUrl } from './tls-checks.ts';
 
@@ -195,19 +195,13 @@ const callsByTls: RuntimeCheck = {
   },
 };
 
-/** Only these roles read or write what is personal. */
-const rolesWithPersonalData = ['command', 'query', 'saga', 'jobs'];
-
 /** The contexts of a process whose personal data it reads or writes. */
 export function keepsPersonalData({
   CAUDAL_ROLES: roles,
   CAUDAL_CONTEXTS: own,
 }: Pick<Values, 'CAUDAL_ROLES' | 'CAUDAL_CONTEXTS'>): string[] {
-  if (!roles.some((role) => rolesWithPersonalData.includes(role))) return [];
-  const withPersonal = contexts.filter(({ deciders }) =>
-    deciders.some(({ entity }) => protectionsOf(entity.name).size > 0),
-  );
-  return withPersonal.flatMap(({ name }) => (own.includes(name) ? [name] : []));
+  if (!rolesWithPersonalData.some((role) => roles.includes(role))) return [];
+  return contextsWithPersonalData.filter((name) => own.some((context) => context === name));
 }
 
 const keyToSealWith: RuntimeCheck = {

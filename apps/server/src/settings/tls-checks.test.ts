@@ -95,16 +95,26 @@ describe('if TLS is required', () => {
         'postgres://db/x?sslmode=require&uselibpqcompat=true',
         'postgres://db/x?sslmode=verify-full&sslmode=disable',
         'postgres://localhost/x?host=db.example',
+        // Names that pg does not know, or knows in another spelling.
+        'postgres://db/x?sslMode=verify-full',
+        'postgres://db/x?sslmode=verify-full&%73slmode=disable',
+        'postgres://db/x?HOST=localhost',
       ],
     ],
-    ['RABBITMQ_URL', ['amqp://mq', 'amqp://localhost.example']],
+    ['RABBITMQ_URL', ['amqp://mq', 'amqp://localhost.example', 'amqp://mq?host=localhost']],
     ['RABBITMQ_MANAGEMENT_URL', ['http://mq:15672']],
     [
       'MONGODB_URL',
-      ['mongodb://a', 'mongodb://localhost,b', 'mongodb+srv://a/?tls=false', 'mongodb://a/?tls=true&tlsInsecure=true'],
+      [
+        'mongodb://a',
+        'mongodb://localhost,b',
+        'mongodb+srv://a/?tls=false',
+        'mongodb://a/?tls=true&tlsInsecure=true',
+        'mongodb://a/?tls=true&TLS%49nsecure=true',
+      ],
     ],
     ['ELASTICSEARCH_URL', ['http://a:9200', 'https://a:9200,http://b:9200']],
-    ['REDIS_URL', ['redis://cache', 'redis://127.0.0.1@cache']],
+    ['REDIS_URL', ['redis://cache', 'redis://127.0.0.1@cache', 'redis://cache?host=127.0.0.1']],
     ['CAUDAL_ARCHIVE_ENDPOINT', ['http://s3.example']],
     ['CAUDAL_OTLP_ENDPOINT', ['http://traces:4317']],
     ['CAUDAL_OWNER_DATABASE_URL', ['postgres://owner:secret@db/x', 'postgres://owner:secret@db/x?sslmode=no-verify']],
@@ -114,7 +124,12 @@ describe('if TLS is required', () => {
     ['PAYMENTS_GATEWAY_URL', ['http://gateway.example']],
     [
       'NOTIFICATIONS_MAIL_URL',
-      ['smtp://mail', 'smtps://mail?tls.rejectUnauthorized=false', 'smtp://mail?requireTLS=true&ignoreTLS=true'],
+      [
+        'smtp://mail',
+        'smtp://mail?requiretls=true',
+        'smtps://mail?tls.rejectUnauthorized=false',
+        'smtp://mail?requireTLS=true&ignoreTLS=true',
+      ],
     ],
   ])('%s refuses what is plain or unverified, and says what to write', (name, urls) => {
     for (const url of urls) expect([url, problems({ [name]: url })]).toEqual([url, [name]]);

@@ -36,6 +36,8 @@ export function incompleteTls(
 }
 
 interface Encryption {
+  /** A parameter of the URL that names another host than the URL's own, which counts then. */
+  hostParameter?: string;
   /** Whether a URL without blanks around it is encrypted, and the server verified. */
   is(url: string): boolean;
   /** Completes "Write ...". */
@@ -47,9 +49,15 @@ const scheme = (...names: string[]): Encryption => ({
   write: `${names[0]}://`,
 });
 
-/** Of a parameter that is given twice the last one counts, as for pg. */
-const parameter = (url: string, name: string): string | undefined =>
-  [...url.matchAll(new RegExp(`[?&]${name.replaceAll('.', '\\.')}=([^&#]*)`, 'gi'))].at(-1)?.[1]?.toLowerCase();
+/**
+ * A parameter of a URL, as its driver reads it: decoded, and of several the last one. Other capitals make another name, which is
+ * ignored, but for MongoDB.
+ */
+function parameter(url: string, name: string, anyCapitals = false): string | undefined {
+  const query = /\?([^#]*)/.exec(url)?.[1] ?? '';
+  const named = (given: string) => (anyCapitals ? given.toLowerCase() === name.toLowerCase() : given === name);
+  return [...new URLSearchParams(query)].findLast(([given]) => named(given))?.[1].toLowerCase();
+}
 
 const postgres: Encryption = {
   is(url) {
@@ -61,13 +69,15 @@ const postgres: Encryption = {
       : ['verify-full', 'verify-ca', 'require', 'prefer'].includes(mode);
   },
   write: '?sslmode=verify-full at its end',
+  hostParameter: 'host',
 };
 
 const mongodb: Encryption = {
   is(url) {
-    const given = parameter(url, 'tls') ?? parameter(url, 'ssl') ?? String(url.startsWith('mongodb+srv://'));
+    const option = (name: string) => parameter(url, name, true);
+    const given = option('tls') ?? option('ssl') ?? String(url.startsWith('mongodb+srv://'));
     const unverified = ['tlsInsecure', 'tlsAllowInvalidCertificates', 'tlsAllowInvalidHostnames'];
-    return given === 'true' && unverified.every((name) => parameter(url, name) !== 'true');
+    return given === 'true' && unverified.every((name) => option(name) !== 'true');
   },
   write: '?tls=true at its end',
 };
@@ -99,10 +109,9 @@ export const called: Record<string, Encryption> = {
 };
 
 /** Whether all hosts of a URL are this machine, or it names a file or a socket. */
-function isHere(url: string): boolean {
+function isHere(url: string, { hostParameter }: Encryption): boolean {
   if (/^file:/i.test(url)) return true;
-  // pg prefers it to the URL's own host.
-  const other = parameter(url, 'host');
+  const other = hostParameter && parameter(url, hostParameter);
   if (other !== undefined) return other.startsWith('/') || other.startsWith('%2f') || isLoopback(other);
   const hosts = /^[a-z][a-z0-9+.-]*:\/\/(?:[^/?#]*@)?([^/?#]*)/i.exec(url)?.[1]?.split(',') ?? [];
   return hosts.length > 0 && hosts.every(isLoopback);
@@ -117,7 +126,7 @@ export function plainUrl(values: Record<string, unknown>): Problem | undefined {
     // A key set itself is no URL.
     if (typeof value !== 'string' && !(value instanceof URL)) continue;
     const urls = String(value).split(name === 'ELASTICSEARCH_URL' ? ',' : /(?!)/);
-    if (urls.every((url) => encryption.is(url.trim()) || isHere(url.trim()))) continue;
+    if (urls.every((url) => encryption.is(url.trim()) || isHere(url.trim(), encryption))) continue;
     return {
       name,
       wrong: 'its URL is without TLS, or without the check of the server, and CAUDAL_TLS_REQUIRED is true',

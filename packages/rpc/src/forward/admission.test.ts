@@ -33,7 +33,7 @@ function session(url: string): ClientHttp2Session {
   return opened;
 }
 
-const forwarding = () => ({ instance: 'owner', forwarder, ownedMs: () => 0 });
+const forwarding = () => ({ instance: 'owner', address: '', forwarder, ownedMs: () => 0 });
 const refused = new CaudalError('UNAUTHENTICATED', 'TOKEN_INVALID', 'The token is wrong.');
 
 test('an address has half of the checks of tokens, also for such streams, and what is above is not checked', async () => {
@@ -46,9 +46,9 @@ test('an address has half of the checks of tokens, also for such streams, and wh
       throw refused;
     },
   });
-  const on = session(`http://${server.address}`);
+  const on = Array.from({ length: 10 }, () => session(`http://${server.address}`));
   const calls = Array.from({ length: 1_500 }, (_, n) =>
-    call(on, forwardMethod.path, { authorization: `Bearer wrong.${n}` }),
+    call(on[n % 10]!, forwardMethod.path, { authorization: `Bearer wrong.${n}` }),
   );
   await until(() => calls.filter((each) => codeOf(each) === status.RESOURCE_EXHAUSTED).length === 988);
   expect(checks).toBe(512);

@@ -1,8 +1,6 @@
 /** Forwards calls to the owners of their streams, over one connection an owner: see docs/owners.md. */
 import type { Instance } from '@caudal/kernel/forward.ts';
-import type { CallTls } from '../client/call-tls.ts';
-import type { TokenSource } from '../server/tokens.ts';
-import { openPeer, type Peer, type PeerCall, type PeerOutcome } from './peer.ts';
+import { openPeer, type Peer, type PeerCall, type PeerOutcome, type PeerTrust } from './peer.ts';
 
 /** Owners with a connection at the same time. */
 const maxPeers = 64;
@@ -30,8 +28,8 @@ interface Kept {
   usedMs: number;
 }
 
-/** `token`: that of this process as a service; absent if the servers require none. `tls` absent: plain connections. */
-export function openForwarder({ token, tls }: { token?: TokenSource; tls?: CallTls | undefined }): Forwarder {
+/** Opens no connection before the first call. */
+export function openForwarder(trust: PeerTrust): Forwarder {
   /** By instance. */
   const kept = new Map<string, Kept>();
   let sweeping: NodeJS.Timeout | undefined;
@@ -59,7 +57,7 @@ export function openForwarder({ token, tls }: { token?: TokenSource; tls?: CallT
     let one = kept.get(to.instance);
     if (!one) {
       if (kept.size >= maxPeers) return undefined;
-      one = { peer: openPeer(to, token, tls), openedMs: now, usedMs: now };
+      one = { peer: openPeer(to, trust), openedMs: now, usedMs: now };
       kept.set(to.instance, one);
       sweeping ??= setInterval(sweep, sweepEveryMs).unref();
     }

@@ -63,7 +63,7 @@ const handlers = (placed: Handlers<typeof OrderServiceService>['placeOrder']) =>
 
 /** A process that owns the stream. */
 async function startOwner(options: Parameters<typeof start>[0] = {}) {
-  const forwarding: Forwarding = { instance, forwarder, ownedMs: (of) => (of === stream ? 1_234 : 0) };
+  const forwarding: Forwarding = { instance, address: '', forwarder, ownedMs: (of) => (of === stream ? 1_234 : 0) };
   const placed = async (request: unknown, call: Call) => {
     atOwner.push({ request, call });
     call.wrote(stream, 7);
@@ -82,9 +82,10 @@ const deciding = handlers(async (request, call) => {
 });
 
 async function startForwarding(options: Parameters<typeof start>[0] = {}) {
-  const server = await start({ forwarding: { instance: 'another', forwarder, ownedMs: () => 0 }, ...options }, [
-    deciding,
-  ]);
+  const server = await start(
+    { forwarding: { instance: 'another', address: '', forwarder, ownedMs: () => 0 }, ...options },
+    [deciding],
+  );
   const client = connect(OrderServiceService, { address: server.address, auth: () => token('alice', permissions) });
   return { ...server, place: client.placeOrder, cancel: client.cancelOrder, close: client.close };
 }
@@ -273,7 +274,7 @@ test.each([
 
 test('a method that the owner does not serve is done here', async () => {
   const server = await startForwarding();
-  const none = await start({ forwarding: { instance, forwarder, ownedMs: () => 0 } }, []);
+  const none = await start({ forwarding: { instance, address: '', forwarder, ownedMs: () => 0 } }, []);
   address = none.address;
   expect(await server.place(placeOrder())).toMatchObject({ reference: 'here' });
   expect(said).toEqual(['answered 0']);
@@ -315,7 +316,7 @@ test('a caller whose token is good here, but not at the owner: the call is done 
 });
 
 test('another process at the address of the owner gets no calls', async () => {
-  const forwarding: Forwarding = { instance: 'a stranger', forwarder, ownedMs: () => 0 };
+  const forwarding: Forwarding = { instance: 'a stranger', address: '', forwarder, ownedMs: () => 0 };
   await startOwner({ forwarding });
   const server = await startForwarding();
   expect(await server.place(placeOrder())).toMatchObject({ reference: 'here' });

@@ -17,3 +17,9 @@ export const forwardedInFlight = gauge(
   'Calls being served that other processes have forwarded',
   '1',
 );
+
+/** Owners that were sent no call. */
+export const unproven = counter(
+  'rpc_forward_unproven_owners_total',
+  'Connections to owners of streams that have not proven by the key of a service what they are; calls were done without them',
+);

@@ -9,15 +9,20 @@ import type {
   ForwardedCall,
 } from '@caudal/contract/gen/caudal/forward/v1/forward.ts';
 import type { Instance } from '@caudal/kernel/forward.ts';
+import { logger } from '@caudal/telemetry/log.ts';
 import { type ClientDuplexStream, Client as GrpcClient, Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { type CallTls, channelTls } from '../client/call-tls.ts';
 import { detailsKey } from '../errors.ts';
 import { takeGrpcLog } from '../grpc/grpc-log.ts';
 import { headerNames } from '../headers.ts';
 import type { TokenSource } from '../server/tokens.ts';
+import type { ForwardKeys } from './forward-keys.ts';
 import { forwardMethod, gatherer, inFrames, windowCalls } from './frames.ts';
 import { openLiveness } from './liveness.ts';
-import { isProof, newNonce, nonceHeader, proofHeader } from './proof.ts';
+import { unproven } from './metrics.ts';
+import { isProof, newNonce, nonceHeader, proofHeader, signedProofHeader } from './proof.ts';
+
+const log = logger('rpc');
 
 /** How long opening the stream may take. */
 const openMs = 500;
@@ -59,8 +64,18 @@ interface Waiting {
 
 type State = 'open' | 'leaving' | 'silent' | 'gone' | 'refused';
 
+/** How a process proves to owners what it is, and they to it. */
+export interface PeerTrust {
+  /** The token of this process as a service, where there are no keys of services; absent if the servers require none. */
+  token?: TokenSource | undefined;
+  /** Proofs by the keys of services. Absent: an owner is known by its instance alone. */
+  keys?: ForwardKeys | undefined;
+  /** Absent: connections are plain. */
+  tls?: CallTls | undefined;
+}
+
 /** Opens the connection at once. */
-export function openPeer({ address, instance }: Instance, token: TokenSource | undefined, tls?: CallTls): Peer {
+export function openPeer({ address, instance }: Instance, { token, keys, tls }: PeerTrust): Peer {
   takeGrpcLog();
   const secure = channelTls(tls);
   const client = new GrpcClient(address, secure.credentials, {
@@ -81,6 +96,7 @@ export function openPeer({ address, instance }: Instance, token: TokenSource | u
   let state: State = 'open';
   let retiring = false;
   let stream: ClientDuplexStream<Forward, Answers> | undefined;
+  let mayHave: (stream: string) => boolean = () => true;
   const liveness = openLiveness({
     ping(number) {
       ping = number;
@@ -118,7 +134,8 @@ export function openPeer({ address, instance }: Instance, token: TokenSource | u
     const nonce = newNonce();
     metadata.set(nonceHeader, nonce);
     try {
-      if (token) metadata.set(headerNames.authorization, `Bearer ${await token()}`);
+      const shown = keys ? keys.opening(instance) : token?.();
+      if (shown) metadata.set(headerNames.authorization, `Bearer ${await shown}`);
     } catch {
       leave('refused');
       return;
@@ -127,10 +144,7 @@ export function openPeer({ address, instance }: Instance, token: TokenSource | u
     const call = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata);
     const { promise: answered, resolve } = Promise.withResolvers<State>();
     const timer = setTimeout(() => resolve('refused'), openMs).unref();
-    // Another process at the address: the owner is gone.
-    call.once('metadata', (headers: Metadata) =>
-      resolve(isProof(headers.get(proofHeader)[0], instance, nonce) ? 'open' : 'gone'),
-    );
+    call.once('metadata', (headers: Metadata) => void judge(headers, nonce).then(resolve));
     call.on('error', (error: ServiceError) => resolve(isGone(error) ? 'gone' : 'refused'));
     const result = await answered;
     clearTimeout(timer);
@@ -144,6 +158,23 @@ export function openPeer({ address, instance }: Instance, token: TokenSource | u
     call.on('data', receive);
     for (const ending of ['close', 'end', 'error']) call.on(ending, () => leave('gone'));
     flushSoon();
+  }
+
+  async function judge(headers: Metadata, nonce: string): Promise<State> {
+    // Another process at the address: the owner is gone.
+    if (!isProof(headers.get(proofHeader)[0], instance, nonce)) return 'gone';
+    if (!keys) return 'open';
+    try {
+      mayHave = await keys.proven(headers.get(signedProofHeader)[0], { instance, address, nonce });
+      return 'open';
+    } catch (error) {
+      unproven.add(1);
+      log.warn(
+        { address, err: error },
+        'a process that says it owns streams has not proven what it is: it gets no calls',
+      );
+      return 'refused';
+    }
   }
 
   function receive({ answers, pong, leaving }: Answers): void {
@@ -195,6 +226,7 @@ export function openPeer({ address, instance }: Instance, token: TokenSource | u
       await opened;
       if (signal.aborted) return { kind: 'cancelled' };
       if (state === 'refused' || state === 'leaving') return { kind: state };
+      if (!mayHave(call.stream)) return { kind: 'refused' };
       if (state !== 'open') return { kind: 'lost', sent: false };
       const { promise, resolve } = Promise.withResolvers<PeerOutcome>();
       lastId = (lastId % 0xffffffff) + 1;

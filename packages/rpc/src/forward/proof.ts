@@ -7,6 +7,8 @@ import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 /** Headers of the stream: what the forwarding process asks, and what the owner answers. */
 export const nonceHeader = 'caudal-forward-nonce';
 export const proofHeader = 'caudal-forward-proof';
+/** The owner's proof by the key of its workload, where the processes have keys. */
+export const signedProofHeader = 'caudal-forward-signed-proof';
 
 export const newNonce = (): string => randomBytes(16).toString('base64url');
 

@@ -15,13 +15,18 @@ import type { Authenticate } from '../server/auth.ts';
 import { callerOf } from '../server/caller.ts';
 import type { Endpoint } from '../server/endpoint.ts';
 import type { Pipeline } from '../server/pipeline.ts';
+import type { ForwardKeys } from './forward-keys.ts';
 import { forwardMethod, forwardPermission, gatherer, inFrames, windowCalls } from './frames.ts';
-import { nonceHeader, proofHeader, proofOf } from './proof.ts';
+import { nonceHeader, proofHeader, proofOf, signedProofHeader } from './proof.ts';
 
 /** Streams of other processes at the same time; each has up to `windowCalls` calls. */
 const maxStreams = 64;
+/** Characters of the text that a proof is asked for. */
+const maxNonce = 64;
 
 export interface Receiver {
+  /** Who opens a stream. Rejects with UNAUTHENTICATED. */
+  opener(authorization: string | undefined, mayCheck?: () => void): Caller | Promise<Caller>;
   /** Rejects with the error to answer if the caller may not open a stream. `authenticate`: who it is. */
   admit(authenticate: () => Caller | Promise<Caller>, address: string | undefined): Promise<void>;
   serve(stream: ServerDuplexStream<Forward, Answers>): void;
@@ -33,6 +38,10 @@ export interface ReceiverOptions {
   authenticate: Authenticate;
   /** This process, as its rows in the database name it. */
   instance: string;
+  /** Where other processes reach it. */
+  address: string;
+  /** Proofs by the keys of services; absent: openers show a token, and this process proves its instance alone. */
+  keys?: ForwardKeys | undefined;
   /** For how long this process owns the stream from now on; 0 if it does not. */
   ownedMs(stream: string): number;
   /** Where refused streams are recorded; absent: nowhere. */
@@ -42,7 +51,7 @@ export interface ReceiverOptions {
 }
 
 export function openReceiver(options: ReceiverOptions): Receiver {
-  const { endpoints, pipeline, authenticate, instance, ownedMs, audit, ending } = options;
+  const { endpoints, pipeline, authenticate, instance, address: ownAddress, keys, ownedMs, audit, ending } = options;
   const byPath = new Map(endpoints.map((endpoint) => [endpoint.contract.path, endpoint]));
   /** A function for each stream that tells the other process that this one leaves. */
   const streams = new Set<() => void>();
@@ -103,7 +112,24 @@ export function openReceiver(options: ReceiverOptions): Receiver {
       throw new CaudalError('PERMISSION_DENIED', 'INTERNAL_METHOD', "Only Caudal's own services may forward calls.");
   }
 
+  /** Proves who this is before the other process sends any call. */
+  async function prove(stream: ServerDuplexStream<Forward, Answers>): Promise<Metadata> {
+    const headers = new Metadata();
+    const [nonce] = stream.metadata.get(nonceHeader);
+    if (typeof nonce !== 'string' || nonce.length > maxNonce) return headers;
+    headers.set(proofHeader, proofOf(instance, nonce));
+    // Without a key there is none, and the other process decides its calls itself.
+    const signed = await keys?.proof({ instance, address: ownAddress, nonce }).catch(() => undefined);
+    if (signed) headers.set(signedProofHeader, signed);
+    return headers;
+  }
+
   return {
+    opener(authorization, mayCheck) {
+      if (!keys) return authenticate(authorization, mayCheck);
+      mayCheck?.();
+      return keys.opener(authorization, instance);
+    },
     async admit(authenticated, address) {
       let caller: Caller | undefined;
       try {
@@ -171,11 +197,9 @@ export function openReceiver(options: ReceiverOptions): Receiver {
         stream.end();
       });
       streams.add(leave);
-      // Proves who this is before the other process sends any call.
-      const [nonce] = stream.metadata.get(nonceHeader);
-      const headers = new Metadata();
-      if (typeof nonce === 'string') headers.set(proofHeader, proofOf(instance, nonce));
-      stream.sendMetadata(headers);
+      void prove(stream).then((headers) => {
+        if (open) stream.sendMetadata(headers);
+      });
     },
   };
 }

@@ -15,12 +15,13 @@ import type { Receiver } from '../forward/receiver.ts';
 import { headerNames } from '../headers.ts';
 import type { Admission, Admitted } from '../server/admission.ts';
 import type { Authenticate } from '../server/auth.ts';
-import { callerOf } from '../server/caller.ts';
+import { anyone, callerOf } from '../server/caller.ts';
 import { checkClientCertificate } from '../server/client-certificate.ts';
 import type { Endpoint } from '../server/endpoint.ts';
 import type { Pipeline } from '../server/pipeline.ts';
 import { RateLimited, rateHeaders } from '../server/rate-limits.ts';
 import { boundOf, tooLarge, tooSlow } from '../server/request-size.ts';
+import { allowStreams, openRefusalTurns, type RefusalTurns } from './connection-streams.ts';
 import { boundMessages, destroyStream, refuseStream } from './message-bound.ts';
 import { readerOf } from './metadata.ts';
 import { type OpenStreams, openStreams } from './open-streams.ts';
@@ -51,6 +52,8 @@ export interface AdmissionOptions {
   receiver: Receiver | undefined;
   /** The name in the client certificates that calls of services need; undefined: they need none. */
   clientName: string | undefined;
+  /** Streams of a connection whose caller is known. */
+  connectionStreams: number;
 }
 
 /** The interceptor of all calls. */
@@ -58,17 +61,19 @@ export function admissionInterceptor(options: AdmissionOptions): ServerIntercept
   const { endpoints, receiver, admission } = options;
   const byPath = new Map(endpoints.map((endpoint) => [endpoint.contract.path, endpoint]));
   const streams: OpenStreams = openStreams(admission);
+  const refusals = openRefusalTurns();
   return ({ path }, call) => {
     const endpoint = byPath.get(path);
-    if (endpoint) return admitCall(options, endpoint, call);
-    if (receiver && path === forwardMethod.path) return admitForwarding(options, receiver, call);
+    if (endpoint) return admitCall(options, refusals, endpoint, call);
+    if (receiver && path === forwardMethod.path) return admitForwarding(options, refusals, receiver, call);
     // Health and reflection need no token.
     return streams.admit(path, call);
   };
 }
 
 function admitCall(
-  { pipeline, admission, authenticate, clientName }: AdmissionOptions,
+  { pipeline, admission, authenticate, clientName, connectionStreams }: AdmissionOptions,
+  refusals: RefusalTurns,
   endpoint: Endpoint,
   call: ServerInterceptingCallInterface,
 ): ServerInterceptingCall {
@@ -81,8 +86,12 @@ function admitCall(
   let done = () => {};
 
   /** Refuses through the pipeline, which counts and reports all calls. */
-  const refuse = async (metadata: Metadata, error: unknown) => {
+  const refuse = (metadata: Metadata, error: unknown) => {
     done();
+    if (known) void refuseNow(metadata, error);
+    else refusals.run(call, () => void refuseNow(metadata, error));
+  };
+  const refuseNow = async (metadata: Metadata, error: unknown) => {
     const of = { header: readerOf(metadata), address, refused: known };
     const refused = { ...of, authenticate: () => Promise.reject(error) };
     const outcome = await pipeline.run(endpoint, { ...refused, decode: () => undefined, encode: () => undefined });
@@ -95,13 +104,14 @@ function admitCall(
     try {
       if (isService(caller)) checkClientCertificate(clientName, call);
       admitted = admission.admit(endpoint, caller, address);
+      if (caller !== anyone) allowStreams(call, connectionStreams);
       const { place } = admitted;
       metadata[noted] = admitted;
       let received = 0;
       done = patience.watchArrival(
         limits.requestBodyMs,
         () => received,
-        () => void refuse(metadata, tooSlow()),
+        () => refuse(metadata, tooSlow()),
       );
       const bytes = boundOf(endpoint.contract, limits.maxMessageBytes);
       boundMessages(call, {
@@ -111,10 +121,10 @@ function admitCall(
           received += more;
           place.take(more);
         },
-        refuse: (error) => void refuse(metadata, error ?? tooLarge(bytes)),
+        refuse: (error) => refuse(metadata, error ?? tooLarge(bytes)),
       });
     } catch (error) {
-      void refuse(metadata, error);
+      refuse(metadata, error);
       return;
     }
     admit(metadata);
@@ -134,7 +144,7 @@ function admitCall(
         (error) => refuse(metadata, error),
       );
     } catch (error) {
-      void refuse(metadata, error);
+      refuse(metadata, error);
     }
   };
   return new ServerInterceptingCall(call, {
@@ -167,7 +177,8 @@ function admitCall(
  * here: the checks of tokens.
  */
 function admitForwarding(
-  { admission, authenticate, clientName }: AdmissionOptions,
+  { admission, clientName }: AdmissionOptions,
+  refusals: RefusalTurns,
   receiver: Receiver,
   call: ServerInterceptingCallInterface,
 ): ServerInterceptingCall {
@@ -179,11 +190,11 @@ function admitForwarding(
       const authenticated = async () => {
         checkClientCertificate(clientName, call);
         const shown = header(headerNames.authorization);
-        return admission.checked(address, (mayCheck) => authenticate(shown, mayCheck));
+        return admission.checked(address, async (mayCheck) => receiver.opener(shown, mayCheck));
       };
       await receiver.admit(authenticated, address);
     } catch (error) {
-      refuseStream(call, toStatus(toClientError(error), new Metadata()));
+      refusals.run(call, () => refuseStream(call, toStatus(toClientError(error), new Metadata())));
       return;
     }
     admit(metadata);

@@ -78,6 +78,16 @@ describe('gRPC', () => {
 
   test('a connection may have far more calls than are served: they are refused with a reason', async () => {
     const session = openSession(`http://${server.address}`);
+    await once(session, 'remoteSettings');
+    // Its caller is known.
+    const stream = session.request({
+      ':path': getOrder.path,
+      ':method': 'POST',
+      'content-type': 'application/grpc',
+      te: 'trailers',
+      authorization: `Bearer ${alice}`,
+    });
+    stream.on('error', () => {});
     const [settings] = await once(session, 'remoteSettings');
     expect(settings.maxConcurrentStreams).toBeGreaterThanOrEqual(4_000);
     session.destroy();

@@ -12,6 +12,7 @@ import type { Endpoint } from '../server/endpoint.ts';
 import type { Pipeline } from '../server/pipeline.ts';
 import { boundOf } from '../server/request-size.ts';
 import { admissionInterceptor, admittedOf, replyMetadata } from './admission.ts';
+import { unknownStreams } from './connection-streams.ts';
 import { decode } from './decode.ts';
 import { takeGrpcLog } from './grpc-log.ts';
 import { readerOf } from './metadata.ts';
@@ -30,7 +31,7 @@ export interface GrpcLimits {
 const answerMs = 5_000;
 
 /**
- * Calls of a connection above `maxConcurrent`. They are refused with a reason, instead of waiting unseen in clients.
+ * Calls of a connection above `maxConcurrent`, once its caller is known. They are refused with a reason, instead of waiting unseen in clients.
  * Why it must be so many: see README, Spare streams.
  */
 const spareStreams = 4_000;
@@ -62,11 +63,21 @@ export function grpcServer(
   // The largest bound, for all messages, also of health and reflection. Each call then gets its own method's bound.
   const bounds = endpoints.map(({ contract }) => boundOf(contract, limits.maxMessageBytes));
   const server = new Server({
-    interceptors: [admissionInterceptor({ endpoints, pipeline, admission, authenticate, receiver, clientName })],
+    interceptors: [
+      admissionInterceptor({
+        endpoints,
+        pipeline,
+        admission,
+        authenticate,
+        receiver,
+        clientName,
+        connectionStreams: limits.maxConcurrent + spareStreams,
+      }),
+    ],
     'grpc.max_receive_message_length':
       (bounds.length > 0 ? Math.max(...bounds) : limits.maxMessageBytes) + (receiver ? envelopeBytes : 0),
     'grpc.max_send_message_length': limits.maxMessageBytes * 4,
-    'grpc.max_concurrent_streams': limits.maxConcurrent + spareStreams,
+    'grpc.max_concurrent_streams': unknownStreams,
     'grpc.max_connection_age_ms': limits.maxConnectionAgeMs,
     // After this time the connection is cut. By then the last of its calls has had its full deadline.
     'grpc.max_connection_age_grace_ms': limits.maxTimeoutMs + answerMs,

@@ -18,6 +18,7 @@ import type { WebhookVerifier } from '../server/webhook.ts';
 import { addCors, type CorsOptions } from './cors.ts';
 import { addDocs } from './docs.ts';
 import { keepBytes } from './json-body.ts';
+import { boundPipelining } from './pipelining.ts';
 import { sendProblem } from './problem-reply.ts';
 import { admit, pathOf, type Route, routesOf, serveRoute } from './rest-route.ts';
 import { addSecureHeaders } from './secure-headers.ts';
@@ -128,6 +129,7 @@ export async function startRest(options: RestServerOptions): Promise<RestServer>
   app.server.on('connect', answerConnect);
   // Node's own answer to an unknown expectation is not problem+json. HTTP allows ignoring it.
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response));
+  boundPipelining(app.server);
   await app.listen({ host: options.host, port: options.port });
   // If a connection can't be taken (no file handles are left), the process goes on.
   app.server.on('error', (error) => log.warn({ err: error }, 'a connection could not be taken'));

@@ -312,7 +312,10 @@ describe('personal data', () => {
 
 test('a stream of forwarded calls by others than services is a denial', async () => {
   const forwarder = openForwarder({ token: () => token('eve', ['calls.forward']) });
-  server = await start({ audit: trail, forwarding: { instance: 'owner', forwarder, ownedMs: () => 0 } }, services());
+  server = await start(
+    { audit: trail, forwarding: { instance: 'owner', address: '', forwarder, ownedMs: () => 0 } },
+    services(),
+  );
   const { Client, credentials, Metadata } = await import('@grpc/grpc-js');
   const client = new Client(server.address, credentials.createInsecure());
   const metadata = new Metadata();

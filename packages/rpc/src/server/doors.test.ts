@@ -52,8 +52,8 @@ function post(port: number, headers: Record<string, string>, length: number, par
 describe('without a token', () => {
   test('health takes tiny messages only: 260 unfinished ones of 4 MiB hold nothing', async () => {
     const server = await start();
-    const on = session(server.address);
-    const calls = Array.from({ length: 260 }, () => call(on, '/grpc.health.v1.Health/Check'));
+    const on = [session(server.address), session(server.address)];
+    const calls = Array.from({ length: 260 }, (_, n) => call(on[n % 2]!, '/grpc.health.v1.Health/Check'));
     for (const { stream } of calls) stream.write(begun(4 * mebibyte - 1, 64 * 1024));
     await until(() => calls.every((each) => each.seen.closed));
     expect(new Set(calls.map(codeOf))).toEqual(new Set([status.RESOURCE_EXHAUSTED]));
@@ -64,8 +64,8 @@ describe('without a token', () => {
 
   test('small messages of health that do not end are ended, and an address gets half of the streams', async () => {
     const server = await start({ limits: { requestBodyMs: 1_000 } });
-    const on = session(server.address);
-    const calls = Array.from({ length: 300 }, () => call(on, '/grpc.health.v1.Health/Watch'));
+    const on = [session(server.address), session(server.address)];
+    const calls = Array.from({ length: 300 }, (_, n) => call(on[n % 2]!, '/grpc.health.v1.Health/Watch'));
     for (const { stream } of calls) stream.write(begun(100, 50));
     await until(() => calls.filter(({ seen }) => seen.closed).length >= 44);
     expect(calls.filter((each) => codeOf(each) === status.RESOURCE_EXHAUSTED)).toHaveLength(44);
@@ -87,8 +87,8 @@ describe('without a token', () => {
 
   test('a refused call leaves no stream open, also if its caller does not end it', async () => {
     const server = await start();
-    const on = session(server.address);
-    const calls = Array.from({ length: 500 }, () => call(on, place.path));
+    const on = Array.from({ length: 4 }, () => session(server.address));
+    const calls = Array.from({ length: 500 }, (_, n) => call(on[n % 4]!, place.path));
     for (const { stream } of calls) stream.write(begun(4 * mebibyte - 1, 1_000));
     await until(() => calls.every(({ seen }) => seen.closed));
     expect(new Set(calls.map(codeOf))).toEqual(new Set([status.UNAUTHENTICATED]));

@@ -10,7 +10,7 @@ import type { CaudalError } from '@caudal/kernel/errors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { toClientError } from '../errors.ts';
 import type { Forwarder } from '../forward/forwarder.ts';
-import { handle, isForwardable } from '../forward/forwarding.ts';
+import { type Handled, handle, isForwardable } from '../forward/forwarding.ts';
 import { extractTrace, type HeaderReader, headerNames, idHeader, traceparentOf } from '../headers.ts';
 import { applyMask, type Mask } from '../schema/mask.ts';
 import type { Call } from '../types.ts';
@@ -20,12 +20,13 @@ import { concealing } from './concealing.ts';
 import { decodeConsistency, encodeConsistency, type StreamVersion, writtenText } from './consistency-token.ts';
 import { startTimer, type When } from './deadline.ts';
 import type { Endpoint } from './endpoint.ts';
+import { type HeavyLimits, openHeavyTurns } from './heavy-turns.ts';
 import { useIdempotencyKey } from './idempotency-key.ts';
 import { observe } from './observe.ts';
 import { openPlaces, type Place, type PlaceLimits, type Places } from './places.ts';
 import { boundOf, tooLarge } from './request-size.ts';
 
-export interface Limits extends PlaceLimits {
+export interface Limits extends PlaceLimits, HeavyLimits {
   /** The deadline of calls without one, in milliseconds. */
   defaultTimeoutMs: number;
   /** The longest deadline of a call, in milliseconds. */
@@ -105,6 +106,7 @@ export function createPipeline(
   { forwarder, epochOf = () => 0, audit }: PipelineOptions = {},
 ): Pipeline {
   const places = openPlaces(limits);
+  const heavy = openHeavyTurns(limits);
   // A function for each call in flight that ends it. The places bound their number.
   const ends = new Set<() => void>();
   let stopping = false;
@@ -212,9 +214,13 @@ export function createPipeline(
         const begun = audit && beginAct(audit, contract, audited);
         if (begun) await begun;
         timer.throwIfEnded();
-        const handled =
+        // A call within the process is part of one that has its turn.
+        const turn =
+          incoming.place && contract.rateLimit === 'HEAVY' ? heavy.take(incoming.place.party, timer) : undefined;
+        const endTurn = turn instanceof Promise ? await turn : turn;
+        const handling =
           mayForward && forwarder
-            ? await handle(forwarder, {
+            ? handle(forwarder, {
                 endpoint: concealed,
                 request,
                 call,
@@ -224,7 +230,8 @@ export function createPipeline(
                   mayForward = false;
                 },
               })
-            : { response: await concealed.handler(request, call), elsewhere: false };
+            : handleHere(concealed, request, call);
+        const handled = await (endTurn ? handling.finally(endTurn) : handling);
         audited.elsewhere = handled.elsewhere;
         const response = handled.response as Record<string, unknown>;
         if (!authorized && !handled.elsewhere)
@@ -258,6 +265,10 @@ export function createPipeline(
       for (const end of ends) end();
     },
   };
+}
+
+async function handleHere({ handler }: Endpoint, request: unknown, call: Call): Promise<Handled> {
+  return { response: await handler(request, call), elsewhere: false };
 }
 
 /** Callers get it sealed, processes that forward as it is; a call within the process mostly has no use for it. */

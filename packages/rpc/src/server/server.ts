@@ -8,6 +8,7 @@ import { logger } from '@caudal/telemetry/log.ts';
 import type { Server } from '@grpc/grpc-js';
 import { ReflectionService } from '@grpc/reflection';
 import { HealthImplementation } from 'grpc-health-check';
+import type { ForwardKeys } from '../forward/forward-keys.ts';
 import type { Forwarder } from '../forward/forwarder.ts';
 import { openReceiver } from '../forward/receiver.ts';
 import { type GrpcLimits, grpcServer } from '../grpc/grpc.ts';
@@ -67,6 +68,10 @@ export interface ServerOptions {
 export interface Forwarding {
   /** This process, as the rows of its streams name it. */
   instance: string;
+  /** Where other processes reach it, as these rows say. */
+  address: string;
+  /** Proofs by the keys of services; absent where there are none. */
+  keys?: ForwardKeys | undefined;
   forwarder: Forwarder;
   /** For how long this process owns the stream from now on; 0 if it does not. */
   ownedMs(stream: string): number;
@@ -79,6 +84,7 @@ export interface ServerLimits extends Limits, GrpcLimits, PortLimits, AdmissionL
 
 export const defaultLimits: ServerLimits = {
   maxConcurrent: 512,
+  maxHeavy: 8,
   defaultTimeoutMs: 5_000,
   maxTimeoutMs: 60_000,
   maxMessageBytes: 4 * 1024 * 1024,
@@ -136,6 +142,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       pipeline,
       authenticate,
       instance: forwarding.instance,
+      address: forwarding.address,
+      keys: forwarding.keys,
       ownedMs: forwarding.ownedMs,
       audit: options.audit,
       ending: options.ending,

@@ -34,6 +34,10 @@ export function probeServices(seen: Seen[] = []): Service[] {
   return [service(ProbeServiceService, commands), service(ProbeQueryServiceService, queries)];
 }
 
+/** A server with such services and both secrets. */
+export const startWith = (services: Service[], options: Parameters<typeof start>[0] = {}) =>
+  start({ webhookSecrets: { [webhookSetting]: [secret, nextSecret] }, ...options }, services);
+
 /** A server with these services and both secrets. */
 export const startProbes = (seen: Seen[], options: Parameters<typeof start>[0] = {}) =>
-  start({ webhookSecrets: { [webhookSetting]: [secret, nextSecret] }, ...options }, probeServices(seen));
+  startWith(probeServices(seen), options);

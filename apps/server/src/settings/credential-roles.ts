@@ -1,0 +1,25 @@
+/** Which roles use a credential: a deployment gives each process what it uses, and no other. docs/operations/install.md. */
+import { protectionsOf } from '@caudal/contract/personal.ts';
+import { contexts } from '../contexts.ts';
+import type { Role, settings } from './settings.ts';
+
+/** Only these roles read or write what is personal. */
+export const rolesWithPersonalData: readonly Role[] = ['command', 'query', 'saga', 'jobs'];
+
+/** The contexts that keep what is personal. */
+export const contextsWithPersonalData: readonly string[] = contexts
+  .filter(({ deciders }) => deciders.some(({ entity }) => protectionsOf(entity.name).size > 0))
+  .map(({ name }) => name);
+
+const views: readonly Role[] = ['query', 'projector', 'jobs'];
+
+/** Credentials that are not here are for all roles. The e2e tests start processes with no more than this. */
+export const rolesOfCredentials: Partial<Record<keyof typeof settings, readonly Role[]>> = {
+  RABBITMQ_URL: ['relay', 'projector', 'saga', 'jobs'],
+  RABBITMQ_MANAGEMENT_URL: ['relay'],
+  MONGODB_URL: views,
+  ELASTICSEARCH_URL: views,
+  REDIS_URL: ['command', 'query', 'projector'],
+  CAUDAL_TOKEN_KEYS: ['command', 'query', 'projector'],
+  CAUDAL_PERSONAL_DATA_KEYS: rolesWithPersonalData,
+};
