@@ -23,6 +23,7 @@ import { allowedTo, askedFor, serviceSubject } from './service-permissions.ts';
 import { parseKeySet, parseServiceKeySet, publicHalf } from './settings/keys.ts';
 import type { RuntimeValues } from './settings/settings.ts';
 import { noKeys } from './settings/start-checks.ts';
+import { type WorkloadKeys, workloadKeys } from './workload-keys.ts';
 
 export interface Identity {
   auth: Authenticate | 'off';
@@ -32,6 +33,8 @@ export interface Identity {
   callerOf(context: Pick<Context, 'name' | 'permissions'>): Caller;
   /** A context's tokens for services in other processes; undefined if those need none. */
   tokensOf(context: Pick<Context, 'name' | 'permissions'>): TokenSource | undefined;
+  /** What this process signs beside tokens, and whose keys are trusted. */
+  workloadKeys: WorkloadKeys;
   /** Signs a token; undefined if this process has no key to sign with. */
   sign(subject: string, permissions: string[], ttlSeconds: number): Promise<string> | undefined;
 }
@@ -112,6 +115,12 @@ export async function openIdentity(
         ttlSeconds: SERVICE_TOKEN_SECONDS,
       });
     },
+    workloadKeys: workloadKeys({
+      own: serviceKey,
+      keys: services?.keys,
+      bound: services?.allow !== undefined,
+      maxStaleMs: values.CAUDAL_JWKS_MAX_STALE,
+    }),
     sign(subject, permissions, ttlSeconds) {
       if (subject.startsWith('service:'))
         return serviceKey && signToken({ ...ofServices, key: serviceKey, subject, permissions, ttlSeconds });
