@@ -140,7 +140,7 @@ interface Keys {
   /** Undefined if no tokens are checked. */
   users: JSONWebKeySet | URL | Discovery | undefined;
   /** Null if no token of a service is accepted. */
-  services: Pick<ServiceRootOptions, 'keys' | 'allow' | 'exclusive' | 'keyAdvice'> | null;
+  services: (Pick<ServiceRootOptions, 'allow' | 'exclusive' | 'keyAdvice'> & { keys: JSONWebKeySet | URL }) | null;
   /** Signs tokens of users, for the command line. */
   userKey: JWK | undefined;
   serviceKey: JWK | undefined;
