@@ -3,16 +3,20 @@ import { hash } from 'node:crypto';
 
 export const hashLength = 32;
 
-/** Leaves and nodes begin differently, so that no node can be taken for a leaf. */
+/** Leaves begin with a byte 0 and nodes with a byte 1, so that no node can be taken for a leaf. */
 const leafPrefix = Buffer.of(0);
-const nodePrefix = Buffer.of(1);
+/** A node's bytes, which are hashed at once: to make a buffer for each would cost as much as the hash. */
+const node = Buffer.alloc(1 + 2 * hashLength, 1);
 
-const sha256 = (parts: Buffer[]) => hash('sha256', Buffer.concat(parts), 'buffer');
-const nodeOf = (left: Buffer, right: Buffer) => sha256([nodePrefix, left, right]);
+function nodeOf(left: Buffer, right: Buffer): Buffer {
+  left.copy(node, 1);
+  right.copy(node, 1 + hashLength);
+  return hash('sha256', node, 'buffer');
+}
 
 /** The hash of an item, whose bytes are these parts, one behind the other. */
 export function leafHash(parts: Buffer[]): Buffer {
-  return sha256([leafPrefix, ...parts]);
+  return hash('sha256', Buffer.concat([leafPrefix, ...parts]), 'buffer');
 }
 
 /** The tree over these hashes, of which there is at least one. */

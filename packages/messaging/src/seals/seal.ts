@@ -41,13 +41,25 @@ export function eventHash(event: RecordedEvent): Buffer {
     event.type,
     event.stream,
     event.recordedAt.toISOString(),
-    event.version,
-    event.position,
-    event.schemaVersion,
-    event.epoch ?? '',
+    String(event.version),
+    String(event.position),
+    String(event.schemaVersion),
+    String(event.epoch ?? ''),
   ];
-  const values = [...texts.map((text) => Buffer.from(String(text))), buffer(event.metadata), buffer(event.data)];
-  return leafHash(values.flatMap((value) => [lengthOf(value), value]));
+  const [metadata, data] = [buffer(event.metadata), buffer(event.data)];
+  return leafHash([textsWithLengths(texts), lengthOf(metadata), metadata, lengthOf(data), data]);
+}
+
+/** In one buffer, since events are small and many. */
+function textsWithLengths(texts: string[]): Buffer {
+  const all = Buffer.allocUnsafe(texts.reduce((sum, text) => sum + 4 + Buffer.byteLength(text), 0));
+  let at = 0;
+  for (const text of texts) {
+    const length = all.write(text, at + 4);
+    all.writeUInt32BE(length, at);
+    at += 4 + length;
+  }
+  return all;
 }
 
 function lengthOf(value: Buffer): Buffer {

@@ -18,7 +18,7 @@ function given(lengths: Record<string, number>) {
       return cursors
         .toSorted((a, b) => (a.stream < b.stream ? -1 : 1))
         .flatMap(({ stream, afterVersion }) =>
-          Array.from({ length: Math.max(0, (lengths[stream] ?? 0) - afterVersion) }, (_, n) =>
+          Array.from({ length: Math.max(0, Math.min(limit, (lengths[stream] ?? 0) - afterVersion)) }, (_, n) =>
             eventOf(stream, afterVersion + n + 1),
           ),
         )
