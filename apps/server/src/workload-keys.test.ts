@@ -1,7 +1,7 @@
 /** Keys of workloads: what each is trusted for, and what it signs. */
 import { generateKeyPairSync, verify } from 'node:crypto';
-import { openSealer } from '@caudal/messaging/seals/sealer.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
+import { openSealer } from '@caudal/messaging/seals/sealer.ts';
 import { generateKey } from '@caudal/rpc/server/tokens.ts';
 import { describe, expect, test } from '@jest/globals';
 import type { JWK } from 'jose';

@@ -53,7 +53,9 @@ export function parseServiceKeySet(text: string): JSONWebKeySet | URL {
     if (contextsOfKey(key).length === 0)
       throw new Error(`${name} has no "${contextsMember}", the list of contexts whose calls it signs, or ["*"]`);
     if (rolesOfKey(key)?.length === 0)
-      throw new Error(`${name} has "${rolesMember}" that is no list of roles: name the roles of its workload, or leave it out`);
+      throw new Error(
+        `${name} has "${rolesMember}" that is no list of roles: name the roles of its workload, or leave it out`,
+      );
   });
   return parsed;
 }

@@ -72,7 +72,8 @@ export interface BypassOptions {
  * no queue confirms.
  */
 export async function bypass(options: BypassOptions): Promise<void> {
-  const { broker, database, log, fence, signal, brokenQueues, position, publisher, exchange, batchSize, sealer } = options;
+  const { broker, database, log, fence, signal, brokenQueues, position, publisher, exchange, batchSize, sealer } =
+    options;
   const direct = openDirect(broker, sealer);
   let exchanged = options.from;
   let pauseMs = firstTryMs;
@@ -101,8 +102,7 @@ export async function bypass(options: BypassOptions): Promise<void> {
     const isNew = page.filter((event) => event.position > position());
     if (isNew.length > 0) options.sending(isNew);
     const receipt =
-      page.length > 0 &&
-      (await publisher.publish(toMessages(page, { exchange }, sealer)).catch(() => undefined));
+      page.length > 0 && (await publisher.publish(toMessages(page, { exchange }, sealer)).catch(() => undefined));
     if (!receipt || receipt.refused.size + receipt.unanswered.size > 0) {
       pauseMs = Math.min(maxTryMs, pauseMs * 1.5);
       tryAt = performance.now() + pauseMs;

@@ -28,7 +28,14 @@ interface Probe {
 }
 
 /** Sends the event to the queue. Never throws; ends within 7 s, and soon after `signal` fires. */
-export async function probe({ broker, queue, event, sealer, signal, prepare = async () => {} }: Probe): Promise<Answer> {
+export async function probe({
+  broker,
+  queue,
+  event,
+  sealer,
+  signal,
+  prepare = async () => {},
+}: Probe): Promise<Answer> {
   const publisher = openPublisher({ broker, purpose: 'probe', prepare });
   let answer: Answer = 'unknown';
   const asking = publisher.publish(toMessages([event], { queue }, sealer), { patienceMs: answerMs }).then(

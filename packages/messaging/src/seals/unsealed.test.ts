@@ -1,6 +1,7 @@
 /** What messages without a seal lead to, on a log in memory: looks that find, and looks that are bounded. */
-import { unavailable } from '@caudal/kernel/errors.ts';
+
 import type { LogReader, RecordedEvent, StreamCursor } from '@caudal/eventlog/types.ts';
+import { unavailable } from '@caudal/kernel/errors.ts';
 import { expect, test } from '@jest/globals';
 import { openUnsealed } from './unsealed.ts';
 
