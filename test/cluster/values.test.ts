@@ -64,7 +64,7 @@ const unfit: [string, string, Values, RegExp][] = [
     'keys of workloads that no pod could check',
     'production',
     { serviceKeys: { secretPrefix: 'keys' } },
-    /secrets\.CAUDAL_SERVICE_JWKS\.existingSecret=keys-public.*caudal keys .*--workload saga-orders=orders .*--kubernetes keys/s,
+    /secrets\.CAUDAL_SERVICE_JWKS\.existingSecret=keys-public.*caudal keys .*--workload saga-orders=orders@saga .*--kubernetes keys/s,
   ],
   ['no authentication', 'small', { settings: { CAUDAL_AUTH: 'off' } }, /settings\.CAUDAL_ALLOW_NO_AUTH=true/],
   [

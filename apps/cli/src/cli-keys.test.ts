@@ -5,10 +5,10 @@ import { describe, expect, test } from '@jest/globals';
 import { cli } from './testing/run-cli.ts';
 
 const caudal = cli({});
-const workloads = ['--workload', 'api=all', '--workload', 'mails=notifications,orders'];
+const workloads = ['--workload', 'api=all@query,command', '--workload', 'mails=notifications,orders'];
 
 interface Made {
-  CAUDAL_SERVICE_JWKS: { keys: { kid: string; caudal_contexts: string[]; d?: string }[] };
+  CAUDAL_SERVICE_JWKS: { keys: { kid: string; caudal_contexts: string[]; caudal_roles?: string[]; d?: string }[] };
   CAUDAL_SERVICE_KEY: Record<string, { kid: string; d: string }>;
 }
 
@@ -17,6 +17,7 @@ describe('keys of workloads', () => {
     const made = (await caudal('keys', ...workloads, '--json')).json() as unknown as Made;
     const { keys } = made.CAUDAL_SERVICE_JWKS;
     expect(keys.map((key) => key.caudal_contexts)).toEqual([['*'], ['notifications', 'orders']]);
+    expect(keys.map((key) => key.caudal_roles)).toEqual([['query', 'command'], undefined]);
     expect(keys.every((key) => key.d === undefined)).toBe(true);
     expect(Object.keys(made.CAUDAL_SERVICE_KEY)).toEqual(['api', 'mails']);
     expect(Object.values(made.CAUDAL_SERVICE_KEY).map(({ kid }) => kid)).toEqual(keys.map(({ kid }) => kid));
@@ -57,7 +58,9 @@ describe('keys of workloads', () => {
 
   test.each([
     [['--workload', 'api'], 'write NAME=CONTEXTS'],
+    [['--workload', 'api=all@'], 'write NAME=CONTEXTS'],
     [['--workload', 'api=carts'], 'There is no context "carts"'],
+    [['--workload', 'api=all@relays'], 'There is no role "relays"'],
     [['--workload', 'api=all', '--workload', 'api=orders'], 'is given twice'],
     [['--kubernetes', 'keys'], 'add --workload'],
     [['--workload', 'api=all', '--id', 'mine'], 'leave out --id'],

@@ -23,6 +23,7 @@ import type { DatabaseUrls } from './database-urls.ts';
 import { openForwarding, ownerOf } from './forwarding.ts';
 import type { Identity } from './identity.ts';
 import { type LocalContext, openContext } from './local-context.ts';
+import { type MessageSeals, openMessageSeals } from './message-seals.ts';
 import { openPersonalData } from './personal-data.ts';
 import { contextsOf } from './schema.ts';
 import type { Role, RuntimeValues } from './settings/settings.ts';
@@ -46,6 +47,8 @@ export interface App {
   stores: Stores;
   clients: Clients;
   identity: Identity;
+  /** Of messages that pass a broker. */
+  seals: MessageSeals;
   tls: ProcessTls;
   /** Forwards calls to the owners of contended streams; undefined if this process takes none itself. */
   forwarding: Forwarding | undefined;
@@ -129,6 +132,7 @@ export async function openApp(options: OpenAppOptions): Promise<App> {
     stores,
     clients,
     identity,
+    seals: openMessageSeals(values, identity.workloadKeys),
     tls,
     forwarding,
     waits: openWaits(values.CAUDAL_MAX_CONCURRENT_CALLS),

@@ -31,6 +31,7 @@ const identity: Identity = {
     ({ permissions }) =>
     async () =>
       permissions.join('.') || 'none',
+  workloadKeys: { signer: undefined, get: () => ({ find: () => undefined }), renew() {} },
   sign: () => undefined,
 };
 

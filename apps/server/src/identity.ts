@@ -24,6 +24,7 @@ import { allowedTo, askedFor, serviceSubject } from './service-permissions.ts';
 import { contextsOfKey, parseKeySet, parseServiceKeySet, publicHalf } from './settings/keys.ts';
 import type { RuntimeValues } from './settings/settings.ts';
 import { noKeys } from './settings/start-checks.ts';
+import { type WorkloadKeys, workloadKeys } from './workload-keys.ts';
 
 export interface Identity {
   auth: Authenticate | 'off';
@@ -35,6 +36,8 @@ export interface Identity {
   tokensOf(context: Pick<Context, 'name' | 'permissions'>): TokenSource | undefined;
   /** How processes that forward calls prove themselves to each other; undefined if there are no keys of services. */
   forwardKeys: ForwardKeys | undefined;
+  /** What this process signs beside tokens, and whose keys are trusted. */
+  workloadKeys: WorkloadKeys;
   /** Signs a token; undefined if this process has no key to sign with. */
   sign(subject: string, permissions: string[], ttlSeconds: number): Promise<string> | undefined;
 }
@@ -129,6 +132,12 @@ export async function openIdentity(
         ttlSeconds: SERVICE_TOKEN_SECONDS,
       });
     },
+    workloadKeys: workloadKeys({
+      own: serviceKey,
+      keys: services?.keys,
+      bound: services?.allow !== undefined,
+      maxStaleMs: values.CAUDAL_JWKS_MAX_STALE,
+    }),
     sign(subject, permissions, ttlSeconds) {
       if (subject.startsWith('service:'))
         return serviceKey && signToken({ ...ofServices, key: serviceKey, subject, permissions, ttlSeconds });
@@ -148,7 +157,7 @@ interface Keys {
   /** Undefined if no tokens are checked. */
   users: JSONWebKeySet | URL | Discovery | undefined;
   /** Null if no token of a service is accepted. */
-  services: Pick<ServiceRootOptions, 'keys' | 'allow' | 'exclusive' | 'keyAdvice'> | null;
+  services: (Pick<ServiceRootOptions, 'allow' | 'exclusive' | 'keyAdvice'> & { keys: JSONWebKeySet | URL }) | null;
   /** Signs tokens of users, for the command line. */
   userKey: JWK | undefined;
   serviceKey: JWK | undefined;

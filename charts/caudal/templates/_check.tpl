@@ -213,8 +213,8 @@ Rules between values that a schema can't express. A message names the value and 
 {{- end }}
 {{- end }}
 
-{{/* What "caudal keys" needs to know of the workloads: a leading space and `--workload NAME=CONTEXTS` for each. */}}
+{{/* What "caudal keys" needs to know of the workloads: a leading space and `--workload NAME=CONTEXTS@ROLES` for each. */}}
 {{- define "caudal.keysOfWorkloads" -}}
 {{- $all := include "caudal.contextNames" . | fromYamlArray }}
-{{- range $name, $w := include "caudal.workloads" . | fromYaml }} --workload {{ $name }}={{ if eq (len $w.contexts) (len $all) }}all{{ else }}{{ join "," $w.contexts }}{{ end }}{{ end }}
+{{- range $name, $w := include "caudal.workloads" . | fromYaml }} --workload {{ $name }}={{ if eq (len $w.contexts) (len $all) }}all{{ else }}{{ join "," $w.contexts }}{{ end }}@{{ join "," $w.roles }}{{ end }}
 {{- end }}

@@ -2,7 +2,8 @@
 import { newId } from '@caudal/kernel/ids.ts';
 import { generateKey, type Key } from '@caudal/rpc/server/tokens.ts';
 import { contexts } from '@caudal/server/contexts.ts';
-import { contextsMember } from '@caudal/server/settings/keys.ts';
+import { contextsMember, rolesMember } from '@caudal/server/settings/keys.ts';
+import { roles } from '@caudal/server/settings/settings.ts';
 import { Command } from 'commander';
 import { several } from '../arguments.ts';
 import { say, sayJson } from '../output.ts';
@@ -20,8 +21,8 @@ export function keysCommand(): Command {
     .description('make key pairs: one part signs tokens, the other checks them')
     .option('--id <name>', "the key's id in a key set; a new one if absent")
     .option(
-      '--workload <name=contexts>',
-      'a key for the calls of a workload, bound to its contexts ("orders,payments", or "all"); may be repeated',
+      '--workload <name=contexts@roles>',
+      'a key for a workload, bound to its contexts ("orders,payments", or "all") and, if given, to its roles ("relay"); may be repeated',
       several,
     )
     .option('--kubernetes <name>', 'with --workload: print Secrets for the chart, <name>-<workload> and <name>-public')
@@ -31,15 +32,15 @@ export function keysCommand(): Command {
       `
 Without --workload it makes one pair: CAUDAL_SERVICE_KEY is a secret and goes to processes that sign tokens, CAUDAL_JWKS goes to
 all that check them. With --workload each workload gets a CAUDAL_SERVICE_KEY of its own, and CAUDAL_SERVICE_JWKS goes to all
-processes.
+processes. Only a key with the role relay seals messages; one without roles has all.
 
 Examples: caudal keys > keys.env
-          caudal keys --workload api=all --workload mails=notifications --kubernetes caudal-keys | kubectl apply -f -`,
+          caudal keys --workload api=all@command,query --workload relay=all@relay --workload mails=notifications --kubernetes caudal-keys | kubectl apply -f -`,
     )
     .action(async ({ id, workload, kubernetes, json = false }: Options) => {
       if (!workload) {
         if (kubernetes !== undefined)
-          throw new UsageError('--kubernetes needs the workloads: add --workload NAME=CONTEXTS.');
+          throw new UsageError('--kubernetes needs the workloads: add --workload NAME=CONTEXTS@ROLES.');
         return sayPair(id ?? newId(), json);
       }
       if (id !== undefined) throw new UsageError('Keys of workloads are called by the workload: leave out --id.');
@@ -60,7 +61,7 @@ async function sayPair(id: string, json: boolean): Promise<void> {
   }
 }
 
-type PublicKey = Key['publicKey'] & { [contextsMember]: string[] };
+type PublicKey = Key['publicKey'] & { [contextsMember]: string[]; [rolesMember]?: string[] };
 
 interface WorkloadKeys {
   CAUDAL_SERVICE_JWKS: { keys: PublicKey[] };
@@ -72,23 +73,34 @@ async function workloadKeys(workloads: string[]): Promise<WorkloadKeys> {
   const keys: PublicKey[] = [];
   const signing: WorkloadKeys['CAUDAL_SERVICE_KEY'] = {};
   for (const text of workloads) {
-    const [, name, list] = /^([a-z][a-z0-9-]{0,62})=(.+)$/.exec(text) ?? [];
-    if (!name || !list) throw new UsageError(`--workload ${text}: write NAME=CONTEXTS, such as mails=notifications.`);
+    const [, name, list, ofRoles] = /^([a-z][a-z0-9-]{0,62})=([^@]+)(?:@(.+))?$/.exec(text) ?? [];
+    if (!name || !list)
+      throw new UsageError(
+        `--workload ${text}: write NAME=CONTEXTS or NAME=CONTEXTS@ROLES, such as mails=notifications@saga.`,
+      );
     if (signing[name]) throw new UsageError(`--workload ${name} is given twice.`);
     // A new key has a name of its own, so that it can be in the set beside the one that it replaces.
     const { privateKey, publicKey } = await generateKey(`${name}.${newId()}`);
     signing[name] = privateKey;
-    keys.push({ ...publicKey, [contextsMember]: contextsIn(list) });
+    const bound = ofRoles === undefined ? {} : { [rolesMember]: namesIn('role', ofRoles, roles) };
+    keys.push({ ...publicKey, [contextsMember]: contextsIn(list), ...bound });
   }
   return { CAUDAL_SERVICE_JWKS: { keys }, CAUDAL_SERVICE_KEY: signing };
 }
 
 function contextsIn(list: string): string[] {
   if (list === 'all') return ['*'];
-  const known = contexts.map(({ name }) => name);
+  return namesIn(
+    'context',
+    list,
+    contexts.map(({ name }) => name),
+  );
+}
+
+function namesIn(kind: string, list: string, known: readonly string[]): string[] {
   const named = list.split(',').map((name) => name.trim());
   const wrong = named.find((name) => !known.includes(name));
-  if (wrong !== undefined) throw unknownName('context', wrong, known);
+  if (wrong !== undefined) throw unknownName(kind, wrong, known);
   return named;
 }
 

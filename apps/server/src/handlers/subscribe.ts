@@ -3,6 +3,7 @@ import type { Context } from '@caudal/context/context.ts';
 import { domainsOf } from '@caudal/contract/entity.ts';
 import { brokerDeadLetters } from '@caudal/messaging/dead-letters/dead-letters.ts';
 import { rabbitFeed } from '@caudal/messaging/rabbitmq/rabbit-feed.ts';
+import { openUnsealed } from '@caudal/messaging/seals/unsealed.ts';
 import { logFeed } from '@caudal/messaging/subscription/log-feed.ts';
 import { runSubscription, type Subscription } from '@caudal/messaging/subscription/subscription.ts';
 import type { AnyHandler } from '@caudal/messaging/types.ts';
@@ -20,6 +21,7 @@ const SOON_MS = 5_000;
  */
 export function subscribe(app: App, context: Context, database: Database, handler: AnyHandler): Subscription {
   const { values, holder, stores, lifecycle } = app;
+  const { check } = app.seals;
   const { broker } = stores;
   // Nothing is lost on the way from a log, so there is nothing to sweep for.
   const queued = handler.inOrder ? undefined : broker;
@@ -33,6 +35,7 @@ export function subscribe(app: App, context: Context, database: Database, handle
           registries: app.registriesFor(context, domainsOf(handler.entities)),
           members: app.members.get(context.name),
           prefetch: values.CAUDAL_PREFETCH,
+          seals: check && { check, readUnsealed: openUnsealed({ handler: handler.name, logs }) },
         })
       : logFeed({
           handler,

@@ -6,7 +6,7 @@ import { boundQueues } from '@caudal/messaging/rabbitmq/management.ts';
 import { startRelay } from '@caudal/messaging/relay/relay.ts';
 import type { App } from '../app.ts';
 
-export function startRelays({ locals, members, stores: { broker }, values, holder, lifecycle }: App): void {
+export function startRelays({ locals, members, stores: { broker }, seals, values, holder, lifecycle }: App): void {
   if (!broker) return;
   const { RABBITMQ_MANAGEMENT_URL: managementUrl, RABBITMQ_URL: url } = values;
   const bound =
@@ -16,7 +16,7 @@ export function startRelays({ locals, members, stores: { broker }, values, holde
   const shares = openRelayShares(members);
   for (const { context, log, database } of locals) {
     const turn = shares.turnAt(context.name);
-    const relay = startRelay({ log, database, broker, boundQueues: bound, turn, holder });
+    const relay = startRelay({ log, database, broker, boundQueues: bound, sealer: seals.sealer, turn, holder });
     lifecycle.onStop(`relay of ${context.name}`, () => relay.stop());
   }
   // Registered last, so that the others know before the leases are free.

@@ -73,7 +73,8 @@ export const identitySettings = {
   }),
   CAUDAL_SERVICE_KEY: setting.parsed(
     {
-      description: 'The key that signs the calls of this process to other services.',
+      description:
+        'The key that signs the calls of this process to other services, and with which relays seal messages.',
       expects: 'a private JSON Web Key: "caudal keys" prints one',
       secrecy: 'secret',
       optional: true,
@@ -83,7 +84,7 @@ export const identitySettings = {
   CAUDAL_SERVICE_JWKS: setting.parsed(
     {
       description:
-        "The public keys that check services' tokens, each with the contexts whose calls it signs. Without it they are checked with the public half of CAUDAL_SERVICE_KEY, which then may sign for any service.",
+        "The public keys that check services' tokens and the seals of messages, each with the contexts whose calls it signs and the roles of its workload. Without it they are checked with the public half of CAUDAL_SERVICE_KEY, which then may sign for any service.",
       expects:
         'a JSON Web Key Set in which each key has "kid" and "caudal_contexts", or the URL of one (https:// or file://): "caudal keys --workload" prints one',
       secrecy: 'url',
@@ -91,6 +92,11 @@ export const identitySettings = {
     },
     parseServiceKeySet,
   ),
+  CAUDAL_ALLOW_UNSEALED_MESSAGES: setting.boolean({
+    description:
+      'Whether handlers believe messages of RabbitMQ without a valid seal of a relay. Then whoever has an account there can make up events. Without it, the log is read in place of such messages.',
+    default: 'false',
+  }),
   CAUDAL_SERVICE_ISSUER: setting.string({
     description: "The `iss` of services' tokens; CAUDAL_ISSUER if not set.",
     optional: true,

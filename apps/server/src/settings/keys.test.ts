@@ -51,6 +51,8 @@ test.each<[string, (key: object) => object[], string]>([
   ['the name of another', (key) => [key, key], 'the key "mine" is there twice'],
   ['no contexts', (key) => [{ ...key, caudal_contexts: undefined }], 'the key "mine" has no "caudal_contexts"'],
   ['an empty list of contexts', (key) => [{ ...key, caudal_contexts: [] }], 'has no "caudal_contexts"'],
+  ['roles that are no list', (key) => [{ ...key, caudal_roles: 'relay' }], '"mine" has "caudal_roles" that is no list'],
+  ['an empty list of roles', (key) => [{ ...key, caudal_roles: [] }], '"caudal_roles" that is no list of roles'],
 ])('a key of CAUDAL_SERVICE_JWKS may not have %s', (_, keysOf, wrong) => {
   const good = { ...pair.publicKey, caudal_contexts: ['orders'] };
   expect(parseServiceKeySet(JSON.stringify({ keys: [good] }))).toEqual({ keys: [good] });
@@ -65,6 +67,12 @@ test.each([
   const parse = () => parseSigningKey(text);
   expect(parse).toThrow(wrong);
   expect(parse).not.toThrow('secret-word');
+});
+
+test('CAUDAL_SERVICE_KEY may not have a name that is too long for messages', () => {
+  expect(() => parseSigningKey(JSON.stringify({ ...pair.privateKey, kid: 'k'.repeat(256) }))).toThrow(
+    'its "kid" is longer than 255 characters',
+  );
 });
 
 test('CAUDAL_SERVICE_KEY may not be a public key', () => {

@@ -9,6 +9,11 @@ const isSecret = (key: JWK) => key.d !== undefined || key.k !== undefined;
 
 /** The member of a key in CAUDAL_SERVICE_JWKS that names the contexts whose calls it may sign; `*` stands for all. */
 export const contextsMember = 'caudal_contexts';
+/** The member that names the roles of the key's workload; all roles if it is absent. */
+export const rolesMember = 'caudal_roles';
+
+/** Messages carry the name of the key that seals them. */
+const maxKeyId = 255;
 
 /** The key set of CAUDAL_JWKS, or where it is. Throws an Error that names the problem and shows no key. */
 export function parseKeySet(text: string): JSONWebKeySet | URL {
@@ -47,6 +52,10 @@ export function parseServiceKeySet(text: string): JSONWebKeySet | URL {
     seen.add(key.kid);
     if (contextsOfKey(key).length === 0)
       throw new Error(`${name} has no "${contextsMember}", the list of contexts whose calls it signs, or ["*"]`);
+    if (rolesOfKey(key)?.length === 0)
+      throw new Error(
+        `${name} has "${rolesMember}" that is no list of roles: name the roles of its workload, or leave it out`,
+      );
   });
   return parsed;
 }
@@ -54,6 +63,13 @@ export function parseServiceKeySet(text: string): JSONWebKeySet | URL {
 /** The contexts whose calls a key may sign. A key that says nothing may sign none. */
 export function contextsOfKey(key: JWK): string[] {
   const named = (key as Record<string, unknown>)[contextsMember];
+  return Array.isArray(named) ? named.filter((name) => typeof name === 'string') : [];
+}
+
+/** The roles of a key's workload; undefined if the key says nothing of them. */
+export function rolesOfKey(key: JWK): string[] | undefined {
+  const named = (key as Record<string, unknown>)[rolesMember];
+  if (named === undefined) return undefined;
   return Array.isArray(named) ? named.filter((name) => typeof name === 'string') : [];
 }
 
@@ -78,6 +94,7 @@ export function parseSigningKey(text: string): JWK {
   if (typeof key.kty !== 'string') throw new Error('it is not a JSON Web Key');
   if (!isSecret(key)) throw new Error("it is a public key, which can't sign");
   if (!isKey(createPrivateKey, key)) throw new Error("it can't be read as a private key");
+  if (String(key.kid ?? '').length > maxKeyId) throw new Error(`its "kid" is longer than ${maxKeyId} characters`);
   return key;
 }
 

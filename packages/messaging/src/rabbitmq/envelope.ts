@@ -6,6 +6,8 @@ import { domainOf } from '@caudal/contract/entity.ts';
 import { EventMetadata } from '@caudal/contract/gen/caudal/log/v1/log.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import type { Message, Options } from 'amqplib';
+import type { Seal } from '../seals/seal.ts';
+import type { Sealer } from '../seals/sealer.ts';
 import { slotKeyOf } from './slots.ts';
 
 /** A message ready to be published. */
@@ -31,11 +33,29 @@ function traceparentOf(metadata: Uint8Array): string | undefined {
   }
 }
 
+/** Where messages go: to an exchange by the types of events, or directly to a queue. */
+export type Destination = { exchange: string } | { queue: string };
+
+/** The messages for events, sealed together if there is a sealer. */
+export function toMessages(events: RecordedEvent[], to: Destination, sealer: Sealer | undefined): OutgoingMessage[] {
+  const seals = events.length > 0 ? sealer?.(events) : undefined;
+  return events.map((event) =>
+    'queue' in to
+      ? toMessage(event, '', to.queue, seals?.get(event))
+      : toMessage(event, to.exchange, event.type, seals?.get(event)),
+  );
+}
+
 /**
  * The message for an event to `exchange`, with its slot's key beside its type; if `exchange` is empty, directly to the
  * queue `routingKey`.
  */
-export function toMessage(event: RecordedEvent, exchange: string, routingKey = event.type): OutgoingMessage {
+export function toMessage(
+  event: RecordedEvent,
+  exchange: string,
+  routingKey = event.type,
+  seal?: Seal,
+): OutgoingMessage {
   return {
     exchange,
     routingKey,
@@ -62,9 +82,16 @@ export function toMessage(event: RecordedEvent, exchange: string, routingKey = e
         // Which events of the log's earlier epochs are lost is told by it: docs/fail-over.md.
         ...(event.epoch !== undefined && { cloudEvents_logepoch: event.epoch }),
         cloudEvents_metadata: buffer(event.metadata),
+        ...(seal && { cloudEvents_sealkey: seal.keyId, cloudEvents_seal: seal.bytes }),
       },
     },
   };
+}
+
+/** The seal of a message, which is not checked yet; undefined if it has none. */
+export function sealIn({ properties }: Pick<Message, 'properties'>): Seal | undefined {
+  const { cloudEvents_sealkey: keyId, cloudEvents_seal: bytes } = properties.headers ?? {};
+  return typeof keyId === 'string' && Buffer.isBuffer(bytes) ? { keyId, bytes } : undefined;
 }
 
 /** The event in a message; undefined if the message is not a Caudal event. */

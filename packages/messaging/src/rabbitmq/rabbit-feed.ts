@@ -9,9 +9,12 @@ import { logger } from '@caudal/telemetry/log.ts';
 import { counter } from '@caudal/telemetry/metrics.ts';
 import type { Members } from '../members/members.ts';
 import { openPartShares, soleShares } from '../members/part-shares.ts';
+import type { Flaw, SealCheck } from '../seals/seal-check.ts';
+import type { ReadUnsealed } from '../seals/unsealed.ts';
+import { Stopped } from '../subscription/patience.ts';
 import type { Feed } from '../types.ts';
 import type { Broker } from './connection.ts';
-import { fromMessage } from './envelope.ts';
+import { fromMessage, sealIn } from './envelope.ts';
 import { careForFormer, type FormerOptions } from './former-queues.ts';
 import { type Delivery, openInbox } from './inbox.ts';
 import { openPartConsumers, prefetchOfPart } from './part-consumers.ts';
@@ -30,12 +33,21 @@ export interface RabbitFeedOptions {
    * half at most.
    */
   prefetch?: number;
+  /**
+   * Which messages are believed, and what is read from the logs because of others: docs/message-seals.md. Absent: all are believed,
+   * which is for a broker that nobody else can reach.
+   */
+  seals?: { check: SealCheck; readUnsealed: ReadUnsealed } | undefined;
   /** How former queues are looked after. */
   former?: FormerOptions;
 }
 
 const log = logger('rabbit-feed');
 const ignored = counter('messages_ignored_total', 'Messages that are no event, or none that the handler follows');
+const notSealed = counter(
+  'messages_not_sealed_total',
+  'Messages that were not believed, by reason: none, unreadable, unknown_key, wrong. The log was read instead',
+);
 
 /** Pauses between two registrations, while one fails or a queue is set aside. */
 const registerPause = { firstMs: 1_000, maxMs: 30_000 };
@@ -48,21 +60,38 @@ const unslottedMs = 5_000;
 
 /** The feed of a handler from RabbitMQ. Declares, registers and binds its queues. */
 export function rabbitFeed(options: RabbitFeedOptions): Feed {
-  const { broker, handler, registries, members, prefetch = 512, former } = options;
+  const { broker, handler, registries, members, prefetch = 512, seals, former } = options;
   const parts = partsOf(handler);
   const maxBatch = Math.ceil(prefetch / 2);
   const followed = new Set(handler.entities);
   let unserved: () => number[] = () => [];
   const registered = Promise.withResolvers<void>();
 
-  /** The events of a batch. Other messages are dropped; if one was a damaged event, reconciliation finds the event. */
-  const eventsOf = (batch: Delivery[]): RecordedEvent[] => {
-    const events = batch
-      .map(({ message }) => fromMessage(message))
-      .filter((event) => event && followed.has(entityOfStream(event.stream)));
-    const others = batch.length - events.length;
+  /**
+   * The events of a batch; for those that are not sealed, what the log has in their places. Other messages are dropped; if one was a
+   * damaged event, reconciliation finds the event.
+   */
+  const eventsOf = async (batch: Delivery[], signal: AbortSignal): Promise<RecordedEvent[]> => {
+    const received = batch.flatMap(({ message }) => {
+      const event = fromMessage(message);
+      return event && followed.has(entityOfStream(event.stream)) ? { event, seal: sealIn(message) } : [];
+    });
+    const others = batch.length - received.length;
     if (others > 0) ignored.add(others, { handler: handler.name });
-    return events as RecordedEvent[];
+    if (!seals) return received.map(({ event }) => event);
+    const flaws = await seals.check(received);
+    const sealed = received.filter((_, index) => !flaws[index]).map(({ event }) => event);
+    if (sealed.length === received.length) return sealed;
+    for (const [reason, those] of Map.groupBy(
+      flaws.filter((flaw): flaw is Flaw => flaw !== undefined),
+      (flaw) => flaw,
+    ))
+      notSealed.add(those.length, { handler: handler.name, reason });
+    const places = received.filter((_, index) => flaws[index]).map(({ event }) => event);
+    const read = await seals.readUnsealed(places, signal);
+    // What was not looked for must not be acknowledged.
+    if (signal.aborted) throw new Stopped();
+    return [...sealed, ...read.filter(({ stream }) => followed.has(entityOfStream(stream)))];
   };
 
   async function settleBatch(
@@ -72,7 +101,7 @@ export function rabbitFeed(options: RabbitFeedOptions): Feed {
   ): Promise<void> {
     const last = new Map(batch.map(({ session, message }) => [session, message]));
     try {
-      const events = eventsOf(batch);
+      const events = await eventsOf(batch, signal);
       if (events.length > 0) await deliver(events);
       // Acknowledges everything up to it: of a session, batches are handled one at a time, in the order of delivery.
       for (const [session, message] of last) if (session.isOpen()) session.channel.ack(message, true);

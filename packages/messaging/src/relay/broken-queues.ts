@@ -37,7 +37,7 @@ const managementMs = 2_000;
 const log = logger('relay');
 
 export function openBrokenQueues(options: BrokenQueuesOptions) {
-  const { broker, database, fence, signal, recovery } = options;
+  const { broker, database, fence, signal, recovery, sealer } = options;
   const { domain } = options.log;
   /** Strangers' queues whose bindings the broker does not let us change. */
   const untouchable = new Set<string>();
@@ -84,7 +84,7 @@ export function openBrokenQueues(options: BrokenQueuesOptions) {
     const answers = new Map<BoundQueue, Answer>();
     await forEachConcurrent(queues, probesAtOnce, async (queue) => {
       if (untouchable.has(queue.queue)) return;
-      const answer = await probe({ broker, queue: queue.queue, event: firstFor(queue, events), signal });
+      const answer = await probe({ broker, queue: queue.queue, event: firstFor(queue, events), sealer, signal });
       log.info({ domain, queue: queue.queue, answer }, 'a queue was probed');
       answers.set(queue, answer);
     });

@@ -10,8 +10,9 @@ import { type Fence, holdsFence } from '@caudal/postgres/checkpoint.ts';
 import type { Database, Transaction } from '@caudal/postgres/database.ts';
 import { exchangeCheckpoint } from '../checkpoints.ts';
 import type { Broker } from '../rabbitmq/connection.ts';
-import { toMessage } from '../rabbitmq/envelope.ts';
+import { toMessages } from '../rabbitmq/envelope.ts';
 import { openPublisher, type Publisher } from '../rabbitmq/publisher.ts';
+import type { Sealer } from '../seals/sealer.ts';
 import type { BrokenQueues } from './broken-queues.ts';
 import type { BoundQueue } from './followers.ts';
 import { isFor } from './send-missed.ts';
@@ -63,6 +64,7 @@ export interface BypassOptions {
   publisher: Publisher;
   exchange: string;
   batchSize: number;
+  sealer: Sealer | undefined;
 }
 
 /**
@@ -70,8 +72,9 @@ export interface BypassOptions {
  * no queue confirms.
  */
 export async function bypass(options: BypassOptions): Promise<void> {
-  const { broker, database, log, fence, signal, brokenQueues, position, publisher, exchange, batchSize } = options;
-  const direct = openDirect(broker);
+  const { broker, database, log, fence, signal, brokenQueues, position, publisher, exchange, batchSize, sealer } =
+    options;
+  const direct = openDirect(broker, sealer);
   let exchanged = options.from;
   let pauseMs = firstTryMs;
   let tryAt = performance.now();
@@ -99,8 +102,7 @@ export async function bypass(options: BypassOptions): Promise<void> {
     const isNew = page.filter((event) => event.position > position());
     if (isNew.length > 0) options.sending(isNew);
     const receipt =
-      page.length > 0 &&
-      (await publisher.publish(page.map((event) => toMessage(event, exchange))).catch(() => undefined));
+      page.length > 0 && (await publisher.publish(toMessages(page, { exchange }, sealer)).catch(() => undefined));
     if (!receipt || receipt.refused.size + receipt.unanswered.size > 0) {
       pauseMs = Math.min(maxTryMs, pauseMs * 1.5);
       tryAt = performance.now() + pauseMs;
@@ -133,7 +135,7 @@ export async function bypass(options: BypassOptions): Promise<void> {
 }
 
 /** Publishers to queues, one connection each. */
-function openDirect(broker: Broker) {
+function openDirect(broker: Broker, sealer: Sealer | undefined) {
   const publishers = new Map<string, Publisher>();
   const publisherOf = (queue: string): Publisher => {
     const known = publishers.get(queue) ?? openPublisher({ broker, purpose: 'bypass', prepare: async () => {} });
@@ -147,9 +149,8 @@ function openDirect(broker: Broker) {
       const broken: BoundQueue[] = [];
       let confirmed = 0;
       await forEachConcurrent(queues, queuesAtOnce, async (queue) => {
-        const messages = events
-          .filter((event) => isFor(queue.keys, event))
-          .map((event) => toMessage(event, '', queue.queue));
+        const own = events.filter((event) => isFor(queue.keys, event));
+        const messages = toMessages(own, { queue: queue.queue }, sealer);
         if (messages.length === 0) return;
         const receipt = await publisherOf(queue.queue)
           .publish(messages)

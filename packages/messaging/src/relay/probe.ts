@@ -3,8 +3,9 @@ import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { within } from '@caudal/kernel/time.ts';
 import type { Channel } from 'amqplib';
 import type { Broker } from '../rabbitmq/connection.ts';
-import { toMessage } from '../rabbitmq/envelope.ts';
+import { toMessages } from '../rabbitmq/envelope.ts';
 import { openPublisher } from '../rabbitmq/publisher.ts';
+import type { Sealer } from '../seals/sealer.ts';
 
 /**
  * `missing`: the queue does not exist. The last two say nothing about the queue. `blocked`: the broker takes nothing at
@@ -21,15 +22,23 @@ interface Probe {
   /** The queue's full name. */
   queue: string;
   event: RecordedEvent;
+  sealer: Sealer | undefined;
   signal: AbortSignal;
   prepare?(channel: Channel): Promise<void>;
 }
 
 /** Sends the event to the queue. Never throws; ends within 7 s, and soon after `signal` fires. */
-export async function probe({ broker, queue, event, signal, prepare = async () => {} }: Probe): Promise<Answer> {
+export async function probe({
+  broker,
+  queue,
+  event,
+  sealer,
+  signal,
+  prepare = async () => {},
+}: Probe): Promise<Answer> {
   const publisher = openPublisher({ broker, purpose: 'probe', prepare });
   let answer: Answer = 'unknown';
-  const asking = publisher.publish([toMessage(event, '', queue)], { patienceMs: answerMs }).then(
+  const asking = publisher.publish(toMessages([event], { queue }, sealer), { patienceMs: answerMs }).then(
     ({ returned, refused, unanswered }) => {
       if (returned.size > 0) answer = 'missing';
       else if (refused.size > 0) answer = 'refused';
@@ -51,7 +60,7 @@ const witnessExpiresMs = 600_000;
  * Asks whether the broker confirms anything at all: a queue of the relay's own, made for this, which has as many nodes
  * as any other.
  */
-export function probeWitness({ broker, event, signal }: Omit<Probe, 'queue' | 'prepare'>): Promise<Answer> {
+export function probeWitness({ broker, event, signal }: Omit<Probe, 'queue' | 'sealer' | 'prepare'>): Promise<Answer> {
   const queue = `${broker.prefix}caudal.witness`;
   const prepare = async (channel: Channel) => {
     await channel.assertQueue(queue, {
@@ -59,5 +68,6 @@ export function probeWitness({ broker, event, signal }: Omit<Probe, 'queue' | 'p
       arguments: { 'x-queue-type': 'quorum', 'x-max-length': 1, 'x-expires': witnessExpiresMs },
     });
   };
-  return probe({ broker, queue, event, signal, prepare });
+  // Nothing consumes it.
+  return probe({ broker, queue, event, sealer: undefined, signal, prepare });
 }

@@ -15,10 +15,11 @@ import { counter, gauge } from '@caudal/telemetry/metrics.ts';
 import type { Leadership } from '../lease.ts';
 import type { RelayTurn } from '../members/relay-shares.ts';
 import type { Broker } from '../rabbitmq/connection.ts';
-import { toMessage } from '../rabbitmq/envelope.ts';
+import { toMessages } from '../rabbitmq/envelope.ts';
 import { openPublisher } from '../rabbitmq/publisher.ts';
 import { declareExchange, exchangeName } from '../rabbitmq/topology.ts';
 import { whileReading } from '../reading.ts';
+import type { Sealer } from '../seals/sealer.ts';
 import { openBrokenQueues } from './broken-queues.ts';
 import { type BypassOptions, bypass, bypassedFrom, noteBypass } from './bypass.ts';
 import { noteSlots } from './followers.ts';
@@ -34,6 +35,8 @@ export interface RelayOptions {
   broker: Broker;
   /** The queues that are bound to an exchange, by the management API. Without it strangers' queues are not known. */
   boundQueues?(exchange: string): Promise<{ queue: string; keys: string[] }[]>;
+  /** Seals what is published (docs/message-seals.md); absent: nothing is sealed, and handlers that check seals read the log. */
+  sealer?: Sealer | undefined;
   /** Whether this process should relay the log, of those that can; always if absent. */
   turn?: RelayTurn;
   /** Unique to the running process; one is made if absent. */
@@ -77,7 +80,7 @@ class Unconfirmed extends Error {
 
 /** Starts to relay a log to RabbitMQ, until it is stopped. */
 export function startRelay(options: RelayOptions): Running {
-  const { log, database, broker, holder, ttlMs = 5_000, batchSize = 500 } = options;
+  const { log, database, broker, sealer, holder, ttlMs = 5_000, batchSize = 500 } = options;
   const labels = { domain: log.domain };
   const exchange = exchangeName(log.domain, broker.prefix);
   const publisher = openPublisher({
@@ -113,7 +116,7 @@ export function startRelay(options: RelayOptions): Running {
     const signal = AbortSignal.any([lease.signal, ended.signal]);
     const { fence } = lease;
     const brokenQueues = openBrokenQueues({
-      ...{ broker, database, log, fence, signal, relapses, recovery },
+      ...{ broker, database, log, fence, signal, relapses, recovery, sealer },
       boundQueues: async () => options.boundQueues?.(exchange) ?? [],
       sent: () => progress.sent,
     });
@@ -143,8 +146,8 @@ export function startRelay(options: RelayOptions): Running {
         bypassing.set(from === undefined ? 0 : 1, labels);
         unconfirmed = [];
         if (from !== undefined) {
-          const way = { broker, database, log, fence, signal, brokenQueues, publisher, exchange, batchSize };
-          await bypass({ ...way, from, position: () => progress.confirmed, sending, advance });
+          const common = { broker, database, log, fence, signal, brokenQueues, publisher, exchange, batchSize, sealer };
+          await bypass({ ...common, from, position: () => progress.confirmed, sending, advance });
           continue;
         }
         const events = await publishFrom(progress.confirmed, { signal, sending, advance });
@@ -222,7 +225,7 @@ export function startRelay(options: RelayOptions): Running {
     events: RecordedEvent[],
     confirmed: () => Promise<void>,
   ): Promise<void> {
-    const receiving = publisher.publish(events.map((event) => toMessage(event, exchange)));
+    const receiving = publisher.publish(toMessages(events, { exchange }, sealer));
     const [receipt] = await Promise.all([receiving, before]);
     const open = events.filter(({ eventId }) => receipt.refused.has(eventId) || receipt.unanswered.has(eventId));
     if (open.length > 0) throw new Unconfirmed(open);

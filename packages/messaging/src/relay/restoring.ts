@@ -9,6 +9,7 @@ import type { Database } from '@caudal/postgres/database.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { counter } from '@caudal/telemetry/metrics.ts';
 import type { Broker } from '../rabbitmq/connection.ts';
+import type { Sealer } from '../seals/sealer.ts';
 import type { Bindings } from './bindings.ts';
 import { clear, type Follower, forget, noteCaughtUp, type SetAside, selectFollowers } from './followers.ts';
 import { probe } from './probe.ts';
@@ -50,12 +51,14 @@ export interface RestoringOptions {
   fence: Fence;
   signal: AbortSignal;
   relapses: Relapses;
+  /** Absent: nothing is sealed. */
+  sealer?: Sealer | undefined;
   /** The last position that was sent to the exchange. */
   sent(): number;
 }
 
 export function openRestoring({ bindings, ...options }: RestoringOptions & { bindings: Bindings }) {
-  const { broker, database, fence, signal, relapses, sent } = options;
+  const { broker, database, fence, signal, relapses, sealer, sent } = options;
   const { domain } = options.log;
   const entries = new Map<string, Entry>();
   const turns = new Set<Promise<void>>();
@@ -88,6 +91,7 @@ export function openRestoring({ bindings, ...options }: RestoringOptions & { bin
     const reached = await sendMissed({
       broker,
       log: options.log,
+      sealer,
       queue,
       keys: row.keys,
       after,
@@ -111,7 +115,7 @@ export function openRestoring({ bindings, ...options }: RestoringOptions & { bin
     const { queue } = entry.queue;
     entry.event ??= await eventFor(entry.queue);
     if (!entry.event) return;
-    const answer = await probe({ broker, queue, event: entry.event, signal });
+    const answer = await probe({ broker, queue, event: entry.event, sealer, signal });
     log.info({ domain, queue, answer }, 'a queue that is set aside was probed');
     if (answer === 'missing') return forgetDeleted(entry);
     entry.missingSince = undefined;

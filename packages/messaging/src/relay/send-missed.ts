@@ -1,10 +1,11 @@
 /** Sends a queue, directly and in the log's order, the events that it has missed. */
 import type { LogReader, RecordedEvent } from '@caudal/eventlog/types.ts';
 import type { Broker } from '../rabbitmq/connection.ts';
-import { toMessage } from '../rabbitmq/envelope.ts';
+import { toMessages } from '../rabbitmq/envelope.ts';
 import { openPublisher } from '../rabbitmq/publisher.ts';
 import { matches } from '../rabbitmq/routing.ts';
 import { slotKeyOf } from '../rabbitmq/slots.ts';
+import type { Sealer } from '../seals/sealer.ts';
 
 const pageSize = 500;
 
@@ -17,6 +18,7 @@ export function isFor(keys: string[], event: RecordedEvent): boolean {
 export interface MissedOptions {
   broker: Broker;
   log: LogReader;
+  sealer: Sealer | undefined;
   /** The queue's full name. */
   queue: string;
   keys: string[];
@@ -33,7 +35,7 @@ export interface MissedOptions {
  * queue does not take them, or the signal has fired. Errors: the log's, and UNAVAILABLE.
  */
 export async function sendMissed(options: MissedOptions): Promise<number> {
-  const { broker, log, queue, keys, end, onProgress, signal } = options;
+  const { broker, log, sealer, queue, keys, end, onProgress, signal } = options;
   const publisher = openPublisher({ broker, purpose: 'catch-up', prepare: async () => {} });
   // A broker that is blocked lets a batch wait without end.
   const give = () => void publisher.close();
@@ -44,7 +46,8 @@ export async function sendMissed(options: MissedOptions): Promise<number> {
       const { events } = await log.readLog(position, { limit: pageSize });
       const page = events.filter((event) => event.position <= end);
       if (page.length === 0) break;
-      const messages = page.filter((event) => isFor(keys, event)).map((event) => toMessage(event, '', queue));
+      const own = page.filter((event) => isFor(keys, event));
+      const messages = toMessages(own, { queue }, sealer);
       const { returned, refused, unanswered } = await publisher.publish(messages);
       if (returned.size + refused.size + unanswered.size > 0) break;
       position = page.at(-1)!.position;

@@ -1,0 +1,208 @@
+/** Seals on a real RabbitMQ and PostgreSQL: what somebody with an account of the broker can do, and what the upgrade does. */
+import { openEventLog } from '@caudal/eventlog/event-log.ts';
+import { migrations as logMigrations } from '@caudal/eventlog/migrations.ts';
+import type { RecordedEvent } from '@caudal/eventlog/types.ts';
+import { openDatabase } from '@caudal/postgres/database.ts';
+import { migrate } from '@caudal/postgres/migrate.ts';
+import { migrations as postgresMigrations } from '@caudal/postgres/migrations.ts';
+import { describeWith } from '@caudal/testing/describe-with.ts';
+import { type FreshDatabase, freshDatabase } from '@caudal/testing/servers.ts';
+import { until } from '@caudal/testing/until.ts';
+import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
+import { migrations } from '../migrations.ts';
+import { followerRegistry } from '../relay/followers.ts';
+import { startRelay } from '../relay/relay.ts';
+import { openSealCheck } from '../seals/seal-check.ts';
+import { openSealer, type Sealer } from '../seals/sealer.ts';
+import { openUnsealed } from '../seals/unsealed.ts';
+import { runSubscription } from '../subscription/subscription.ts';
+import { grow, testHandler, versions } from '../testing/doubles.ts';
+import { testBroker } from '../testing/rabbit.ts';
+import { newSealKey, sealKeySource } from '../testing/seal-keys.ts';
+import { toMessages } from './envelope.ts';
+import { openPublisher } from './publisher.ts';
+import { rabbitFeed } from './rabbit-feed.ts';
+import { bindHandler } from './register.ts';
+import { partQueueName } from './topology.ts';
+
+const entities = ['orders.order'];
+
+describeWith(['postgres', 'rabbitmq'], 'sealed messages over RabbitMQ', () => {
+  let fresh: FreshDatabase;
+  let count = 0;
+  /** Undone in reverse. */
+  const cleanups: (() => Promise<unknown>)[] = [];
+
+  beforeAll(async () => {
+    fresh = await freshDatabase();
+  });
+  afterEach(async () => {
+    for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+  });
+  afterAll(() => fresh.drop());
+
+  /** A log, a handler that believes the keys that are trusted, and a stranger with an account of the broker. */
+  async function given() {
+    const schema = `s${count++}`;
+    await migrate({ url: fresh.url, schema, sets: [postgresMigrations, logMigrations, migrations] });
+    const database = openDatabase({ url: fresh.url, schema });
+    cleanups.push(() => database.close());
+    const rabbit = testBroker();
+    cleanups.push(() => rabbit.close());
+    const { broker } = rabbit;
+    const log = openEventLog({ database, domain: 'orders' });
+    cleanups.push(() => log.stop());
+    const handled: RecordedEvent[] = [];
+    const double = testHandler('order-list.v1', entities);
+    const handler = {
+      ...double,
+      handle(events: RecordedEvent[]) {
+        handled.push(...events);
+        return double.handle.call(this, events);
+      },
+    };
+    rabbit.owns([handler.name], ['orders']);
+    const registries = new Map([['orders', followerRegistry(database, 'orders')]]);
+    const logs = new Map([['orders', log]]);
+    await bindHandler({ broker: rabbit.direct, handler, registries });
+    const queue = partQueueName(handler.name, 0, rabbit.prefix);
+    const keys = sealKeySource();
+    const consume = () => {
+      const seals = {
+        check: openSealCheck(keys.source),
+        readUnsealed: openUnsealed({ handler: handler.name, logs }),
+      };
+      const feed = rabbitFeed({ broker, handler, registries, seals });
+      const running = runSubscription({ handler, feed, logs, database, reconciliation: false });
+      cleanups.push(() => running.stop());
+    };
+    const relay = (sealer: Sealer | undefined) => {
+      const running = startRelay({ log, database, broker, sealer });
+      cleanups.push(() => running.stop());
+      return running;
+    };
+    /** Puts events into the handler's queue, as whoever has an account can. */
+    const put = async (events: RecordedEvent[], sealer?: Sealer) => {
+      const publisher = openPublisher({ broker: rabbit.direct, purpose: 'stranger', prepare: async () => {} });
+      const { returned, refused, unanswered } = await publisher.publish(toMessages(events, { queue }, sealer));
+      expect(returned.size + refused.size + unanswered.size).toBe(0);
+      await publisher.close();
+    };
+    const total = () => [...handler.applied.values()].reduce((sum, applied) => sum + applied.length, 0);
+    const empty = () => until(async () => (await rabbit.ready(queue)) === 0);
+    return { log, handler, handled, keys, consume, relay, put, total, empty };
+  }
+
+  const madeUp = (stream: string, version: number): RecordedEvent => ({
+    eventId: '0190b4a0-0000-7000-8000-00000000dead',
+    type: 'orders.order.confirmed.v1',
+    schemaVersion: 1,
+    data: Buffer.from('paid, honestly'),
+    metadata: Buffer.alloc(0),
+    position: 1_000_000,
+    stream,
+    version,
+    recordedAt: new Date(),
+  });
+
+  test('what a relay has sealed is handled as it came', async () => {
+    const { log, handler, handled, keys, consume, relay, total, empty } = await given();
+    const key = newSealKey('relay.1');
+    keys.trust(key, 'orders');
+    consume();
+    relay(openSealer(key));
+    await Promise.all(versions(20).map((id) => grow(log, `orders.order/${id}`, 5)));
+    await until(() => total() === 100);
+    for (const applied of handler.applied.values()) expect(applied).toEqual(versions(5));
+    await empty();
+    expect(keys.state.renewed).toBe(0);
+    const { events } = await log.readLog(0);
+    expect(new Set(handled.map(({ eventId }) => eventId))).toEqual(new Set(events.map(({ eventId }) => eventId)));
+  });
+
+  test('what a stranger makes up changes nothing, whatever it is sealed with', async () => {
+    const { log, handler, handled, keys, consume, relay, put, total, empty } = await given();
+    const key = newSealKey('relay.1');
+    keys.trust(key, 'orders');
+    const ofPayments = newSealKey('relay.payments');
+    keys.trust(ofPayments, 'payments');
+    const stolen = await grow(log, 'orders.order/1', 2);
+    consume();
+    // The next version of a stream, a version that the log has, a stream that is not there, and one far ahead.
+    const forged = [
+      madeUp('orders.order/1', 3),
+      madeUp('orders.order/1', 2),
+      madeUp('orders.order/none', 1),
+      madeUp('orders.order/1', 2_000_000),
+      madeUp('orders.order/1', 2 ** 40),
+      { ...stolen[1]!, data: Buffer.from('other') },
+    ];
+    for (const sealer of [
+      undefined,
+      openSealer(newSealKey('relay.1')),
+      openSealer(newSealKey('unknown')),
+      openSealer(ofPayments),
+    ])
+      await put(forged, sealer);
+    // A true seal on another event's message.
+    const seals = openSealer(key)(stolen);
+    await put([madeUp('orders.order/1', 3)], ([event]) => new Map([[event!, seals.get(stolen[0]!)!]]));
+    // What the messages name and the log has, it gives.
+    await until(() => total() === 2);
+    await empty();
+    relay(openSealer(key));
+    await grow(log, 'orders.order/1', 3);
+    await until(() => total() === 5);
+    await empty();
+    expect(handler.applied).toEqual(new Map([['orders.order/1', versions(5)]]));
+    const { events } = await log.readLog(0);
+    const truth = new Map(events.map((event) => [event.eventId, Buffer.from(event.data).toString()]));
+    for (const event of handled) expect(truth.get(event.eventId)).toBe(Buffer.from(event.data).toString());
+  });
+
+  test('a true message that is put in again is handled once', async () => {
+    const { log, handler, keys, consume, put, total, empty } = await given();
+    const key = newSealKey('relay.1');
+    keys.trust(key, 'orders');
+    const events = await grow(log, 'orders.order/1', 3);
+    consume();
+    for (let time = 0; time < 3; time++) await put(events, openSealer(key));
+    await until(() => total() === 3);
+    await empty();
+    expect(handler.applied.get('orders.order/1')).toEqual([1, 2, 3]);
+    expect([...handler.attempts.values()]).toEqual([1, 1, 1]);
+  });
+
+  test('a relay of a version without seals still brings its events, from the log', async () => {
+    const { log, handler, consume, relay, total, empty } = await given();
+    consume();
+    relay(undefined);
+    await Promise.all(versions(20).map((id) => grow(log, `orders.order/${id}`, 5)));
+    await until(() => total() === 100);
+    for (const applied of handler.applied.values()) expect(applied).toEqual(versions(5));
+    await empty();
+  });
+
+  test('a relay with a new key goes on, before and after the key is known', async () => {
+    const { log, keys, consume, relay, total, empty } = await given();
+    const [first, second] = [newSealKey('relay.1'), newSealKey('relay.2')];
+    keys.trust(first, 'orders');
+    consume();
+    const before = relay(openSealer(first));
+    await grow(log, 'orders.order/1', 3);
+    await until(() => total() === 3);
+    await before.stop();
+    const after = relay(openSealer(second));
+    await grow(log, 'orders.order/1', 3);
+    await until(() => total() === 6);
+    expect(keys.state.renewed).toBeGreaterThan(0);
+    keys.trust(second, 'orders');
+    keys.withdraw('relay.1');
+    const asked = keys.state.renewed;
+    await grow(log, 'orders.order/1', 3);
+    await until(() => total() === 9);
+    expect(keys.state.renewed).toBe(asked);
+    await after.stop();
+    await empty();
+  });
+});
