@@ -76,6 +76,7 @@ function services(): Service[] {
       placeOrder: async () => ({}) as never,
       cancelOrder: async () => ({}) as never,
       returnOrder: async () => ({}) as never,
+      settleReturn: async () => ({}) as never,
     }),
   ];
 }
