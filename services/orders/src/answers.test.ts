@@ -20,10 +20,12 @@ import { describe, expect, test } from '@jest/globals';
 import { type OrderServiceDependencies, orderService } from './commands/order-service.ts';
 import { type OrderEvent, orderDecider } from './domain/order.ts';
 import { orderQueryService } from './queries/order-query-service.ts';
+import type { OpenTexts } from './references.ts';
 
 const gbp = (minorUnits: bigint) => ({ minorUnits, currency: 'GBP' });
 const buyer = { customerId: 'c1', reservationId: 'o1.1' };
 const clock = () => new Date('2026-01-01T00:00:00Z');
+const openTexts: OpenTexts = async (texts) => texts.map(({ text }) => text);
 const lines = [{ productId: 'LAMP', quantity: 1n }];
 const past: OrderEvent[] = [
   {
@@ -59,7 +61,7 @@ async function serve(events: OrderEvent[], getOrder: (asked?: CallOptions) => Pr
   });
   const { handlers } = orderService({
     ...{ aggregates, clock, ids: () => 'made' },
-    openTexts: async (texts) => texts.map(({ text }) => text),
+    openTexts,
     queries: { getOrder: (_: unknown, asked?: CallOptions) => getOrder(asked) },
   } as unknown as OrderServiceDependencies);
   return handlers as unknown as Record<string, (request: unknown, call: Call) => Promise<Order>>;
@@ -75,7 +77,7 @@ async function queried(): Promise<Order> {
   });
   const { handlers } = orderQueryService({
     views: fixedViews({ o1: view }, ''),
-    openTexts: async (texts) => texts.map(({ text }) => text),
+    openTexts,
   });
   const { getOrder } = handlers as unknown as Record<string, (request: unknown, call: Call) => Promise<Order>>;
   return getOrder!({ orderId: 'o1' }, testCall());
