@@ -319,7 +319,7 @@ describeWithTools(['helm'], 'workloads', ({ helm }) => {
         expect(pattern.test(`${queueName(handler, 'blue.')}.dead`)).toBe(false);
       }
     }
-    expect(read.get('caudal-order-details')).toEqual(['order-details.v3.1', 'order-details.v3.12']);
+    expect(read.get('caudal-order-details')).toEqual(['order-details.v4.1', 'order-details.v4.12']);
     expect(read.get('caudal-saga-orders')).toEqual(['fulfilment.process', 'order-erasures.process']);
     // Every queue is read, and none by two workloads.
     expect([...read.values()].flat().sort()).toEqual(handlers.sort());

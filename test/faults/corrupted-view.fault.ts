@@ -15,7 +15,7 @@ import { deliver, newCustomer, newProduct, orderAt, orderConfirmed, placeOrder, 
 import { runCaudal } from './run-caudal.ts';
 import { type Documents, inElasticsearch, inMongodb, inPostgres } from './view-tampering.ts';
 
-/** A view as the running system has it: `order-details.v3`. */
+/** A view as the running system has it: `order-details.v4`. */
 interface Listed {
   view: string;
   context: string;

@@ -188,7 +188,7 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'eve
     await confirmed();
 
     const all = await parkedOf([
-      ['order-details.v3.1', order.stream(wanted.orderId)],
+      ['order-details.v4.1', order.stream(wanted.orderId)],
       ['fulfilment.process', order.stream(wanted.orderId)],
       ['order-mails.process', order.stream(wanted.orderId)],
       ['fulfilment.process', shipment.stream(shipped.orderId)],

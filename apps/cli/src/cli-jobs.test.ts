@@ -94,10 +94,10 @@ describeWith(['postgres'], 'caudal jobs', () => {
     expect(text).toMatch(/^job_failures_in_row\{context="orders",job_name="log-maintenance"\} 0$/m);
     expect(text).toMatch(/^job_running\{context="orders",job_name="log-maintenance"\} 0$/m);
     await sql.query(
-      `UPDATE orders."order-details.v3.1" SET k_status = '1', k_create_time = now() - interval '2 hours'`,
+      `UPDATE orders."order-details.v4.1" SET k_status = '1', k_create_time = now() - interval '2 hours'`,
     );
     await sql.query(
-      `UPDATE orders."order-details.v3.1" SET view = jsonb_set(view::jsonb, '{createTime}', to_jsonb(now() - interval '2 hours'))`,
+      `UPDATE orders."order-details.v4.1" SET view = jsonb_set(view::jsonb, '{createTime}', to_jsonb(now() - interval '2 hours'))`,
     );
     const old = await until(
       'the stuck order, once the last reading is 15 s old',

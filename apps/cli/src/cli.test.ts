@@ -276,22 +276,22 @@ describeWith(['postgres'], 'caudal', () => {
     test('verify finds a view that was changed by hand, and a rebuild repairs it', async () => {
       await sql.query('SET search_path TO orders');
       const { rowCount } = await sql.query(
-        `UPDATE "order-details.v3.1" SET view = jsonb_set(view::jsonb, '{customerId}', '"nobody"')`,
+        `UPDATE "order-details.v4.1" SET view = jsonb_set(view::jsonb, '{customerId}', '"nobody"')`,
       );
       expect(rowCount).toBe(1);
       const wrong = await caudal('verify', 'order-details');
       expectEnd(wrong, 1);
-      expect(wrong.stdout).toMatch(/^order-details\.v3\.1: 1 documents compared: 1 differing\n {2}differing order-/);
+      expect(wrong.stdout).toMatch(/^order-details\.v4\.1: 1 documents compared: 1 differing\n {2}differing order-/);
       const rebuilt = await caudal('rebuild', 'order-details');
       expectEnd(rebuilt, 0);
       expect(rebuilt.stdout).toContain('No projector runs for this view');
       const right = await caudal('verify', 'order-details', '--json');
       expectEnd(right, 0);
-      expect(right.json()).toMatchObject({ right: true, views: [{ generation: 'order-details.v3.2' }] });
+      expect(right.json()).toMatchObject({ right: true, views: [{ generation: 'order-details.v4.2' }] });
     }, 60_000);
 
     test('a stream that a view of many streams lacks is not redriven, but said to need a rebuild, which brings it', async () => {
-      const handler = 'sales-by-day.v1.1';
+      const handler = 'sales-by-day.v2.1';
       const stream = `orders.order/${orderId}`;
       await sql.query(
         `INSERT INTO orders.parked_streams (handler, stream, version, event_type, error, attempts, last_version)
@@ -308,8 +308,8 @@ describeWith(['postgres'], 'caudal', () => {
       expect(rebuilt.json()).toMatchObject({ generation: 2, failed: [], verified: 1 });
       const right = await caudal('verify', 'sales-by-day', '--json');
       expectEnd(right, 0);
-      expect(right.json()).toMatchObject({ right: true, views: [{ generation: 'sales-by-day.v1.2', documents: 1 }] });
-      expect((await caudal('deadletters', 'list', 'sales-by-day.v1.2', '--json')).stdout).toBe('');
+      expect(right.json()).toMatchObject({ right: true, views: [{ generation: 'sales-by-day.v2.2', documents: 1 }] });
+      expect((await caudal('deadletters', 'list', 'sales-by-day.v2.2', '--json')).stdout).toBe('');
     }, 60_000);
 
     test('replay finds an event that is missing', async () => {

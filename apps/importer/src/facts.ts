@@ -42,7 +42,8 @@ export async function readFacts({ plan, idPrefix, clock, signal, ...options }: F
     collect(async (token) => {
       const fields = [...orderFields, 'shipment', 'reference'];
       const status = OrderStatus.ORDER_STATUS_UNSPECIFIED;
-      const answer = await api.orderQueries.listOrders({ customerId: '', status, orderBy: '', ...page(token, fields) });
+      const all = { customerId: '', status, needsAttention: false, orderBy: '' };
+      const answer = await api.orderQueries.listOrders({ ...all, ...page(token, fields) });
       return { items: answer.orders, next: answer.nextPageToken };
     }),
     collect(async (token) => {

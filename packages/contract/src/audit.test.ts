@@ -36,7 +36,7 @@ test('money moved by hand, prices, stock and personal data that operators change
   expect(acts).toEqual(
     expect.arrayContaining([
       ...['Deposit', 'Withdraw', 'Transfer', 'FreezeWallet', 'RefundPayment', 'RetryPayment', 'SettlePayment'],
-      ...['SetPrice', 'Restock', 'AdjustStock', 'CancelOrder', 'ReturnOrder', 'UpdateCustomer'],
+      ...['SetPrice', 'Restock', 'AdjustStock', 'CancelOrder', 'ReturnOrder', 'SettleReturn', 'UpdateCustomer'],
     ]),
   );
 });

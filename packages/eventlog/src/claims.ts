@@ -3,6 +3,7 @@
  * so keys begin with the time in the id: see docs/event-log-write-path.md, Claims.
  */
 import { hash } from 'node:crypto';
+import { rememberedDays } from '@caudal/contract/remembered.ts';
 import { timeOfId } from '@caudal/kernel/ids.ts';
 import type { Append } from './types.ts';
 
@@ -24,7 +25,6 @@ export interface ClaimRow {
 }
 
 const maxDays = 60;
-const commandDays = 30;
 const maxKind = 32_767;
 const dayMs = 86_400_000;
 /** Six bytes of an id hold later times than PostgreSQL reads. They are refused like all that are far ahead. */
@@ -78,10 +78,10 @@ export function claimRows({ command, claims = [] }: Append): ClaimRow[] {
   });
   if (!command) return rows;
   const own: ClaimRow = {
-    ...row(command.key, command.madeAt, commandDays),
+    ...row(command.key, command.madeAt, rememberedDays),
     expected: -1,
     kind: 0,
-    days: commandDays,
+    days: rememberedDays,
     hash: command.hash,
     former: command.key,
     outcome: command.reply ?? null,

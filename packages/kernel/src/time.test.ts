@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { backoffMs, limitedTo, sleep, within } from './time.ts';
+import { backoffMs, isDay, limitedTo, sleep, within } from './time.ts';
 
 const never = new Promise<void>(() => {});
 const fired = () => AbortSignal.abort();
@@ -57,4 +57,20 @@ test('pauses double up to their bound, half of each at random', () => {
   const pause = (attempt: number, random: number) => backoffMs(attempt, { firstMs: 100, maxMs: 1000 }, () => random);
   expect([1, 2, 3, 4, 5, 50].map((attempt) => pause(attempt, 1))).toEqual([100, 200, 400, 800, 1000, 1000]);
   expect(pause(1, 0)).toBe(50);
+});
+
+test('a day of the calendar is one that exists', () => {
+  for (const day of ['2024-02-29', '2026-12-31', '0001-01-01']) expect([day, isDay(day)]).toEqual([day, true]);
+  const never = [
+    '2026-02-30',
+    '2025-02-29',
+    '2026-13-01',
+    '2026-00-01',
+    '2026-01-00',
+    '2026-1-1',
+    '2026-01',
+    '',
+    ' 2026-01-01',
+  ];
+  for (const day of never) expect([day, isDay(day)]).toEqual([day, false]);
 });

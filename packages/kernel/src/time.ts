@@ -5,6 +5,13 @@ export type Clock = () => Date;
 
 export const systemClock: Clock = () => new Date();
 
+/** Whether a text is a day of the calendar, like `2026-02-28`. Date moves days that do not exist into the next month. */
+export function isDay(text: string): boolean {
+  if (!/^\d{4}-\d\d-\d\d$/.test(text)) return false;
+  const time = Date.parse(`${text}T00:00:00Z`);
+  return !Number.isNaN(time) && new Date(time).toISOString().startsWith(text);
+}
+
 /** Waits. Ends early, without an error, when the signal fires. */
 export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   // Not timers/promises, which creates an exception with a stack for each wait that is ended early.

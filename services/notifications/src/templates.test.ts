@@ -26,7 +26,7 @@ const order: OrderFacts = {
   orderId: '536365',
   lines: [{ productId: '85123A', title: 'WHITE HANGING HEART', quantity: 6n, unitPrice: gbp(255n) }],
   total: gbp(1530n),
-  payment: { paymentId: 'A-1', status: 'refunded', amount: gbp(1530n), refunds: [] },
+  payment: OrderPayment.fromPartial({ paymentId: 'A-1', status: 'refunded', amount: gbp(1530n) }),
   shipment: sent,
   shipments: [sent],
   reason: 'INSUFFICIENT_STOCK',
@@ -68,7 +68,15 @@ describe('a mail', () => {
         '  2 x WHITE HANGING HEART\n\nPosta: PX 1\n\nThe rest follows.\n',
     );
     const withdrawn = { ...waiting, status: 'cancelled' };
-    expect(write('order_shipped', { shipments: [withdrawn, left] }).text).toContain('\nYour order 536365 has left');
+    const gone = { ...withdrawn, lines: [{ productId: '85123A', quantity: 4n }] };
+    expect(write('order_shipped', { shipments: [gone, left] }).text).toBe(
+      'Hello,\n\nA part of your order 536365 has left our warehouse:\n\n' +
+        '  2 x WHITE HANGING HEART\n\nPosta: PX 1\n\nWe could not send a part of it:\n\n  4 x WHITE HANGING HEART\n',
+    );
+    expect(write('order_shipped', { shipments: [gone, left, waiting] }).text).toContain(
+      '\nMore follows.\n\nWe could not',
+    );
+    expect(write('order_shipped', { shipments: [withdrawn] }).text).toContain('\nYour order 536365 has left');
   });
 
   test('about a delivery says what was not sent', () => {
@@ -89,6 +97,16 @@ describe('a mail', () => {
       'Hello,\n\nAnother part of your order 536365 has left our warehouse:\n\n' +
         '  6 x WHITE HANGING HEART\n\nPosta: PX 1\n',
     );
+  });
+
+  test('says what was withdrawn, and that its price goes back if it was paid', () => {
+    const mail = write('shipment_withdrawn', {}, { ...sent, lines: [{ productId: '85123A', quantity: 2n }] });
+    expect(mail.subject).toBe("We can't send a part of your order 536365");
+    expect(mail.text).toBe(
+      "Hello,\n\nWe are sorry: we can't send a part of your order 536365.\n\n  2 x WHITE HANGING HEART\n\n" +
+        'What you paid for it goes back to you; a mail will tell you when.\n',
+    );
+    expect(write('shipment_withdrawn', { payment: undefined }, sent).text).not.toContain('paid');
   });
 
   test('corrects a number, and says of which part if there are several', () => {
@@ -133,7 +151,7 @@ describe('a mail about a refund', () => {
       notificationId: 'n-1',
       to,
       order,
-      refund: { amount: gbp(1530n), paid: gbp(1530n), byWallet: false, ...refund },
+      refund: { amount: gbp(1530n), paid: gbp(1530n), byWallet: false, settled: false, ...refund },
     });
 
   test('says how much is back, and where', () => {
@@ -146,6 +164,9 @@ describe('a mail about a refund', () => {
         'It goes to your card. Your bank may take some days to show it.\n',
     });
     expect(refunded({ byWallet: true }).text).toContain('It is in your wallet.');
+    const byHand = 'by itself: our staff has paid it to you.';
+    expect(refunded({ settled: true }).text).toContain(`It did not go back to your card ${byHand}`);
+    expect(refunded({ byWallet: true, settled: true }).text).toContain(`It did not go back to your wallet ${byHand}`);
   });
 
   test('says of which payment it is a part', () => {

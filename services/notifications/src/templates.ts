@@ -15,7 +15,8 @@ export type Template =
   | 'order_rejected'
   | 'order_cancelled'
   | 'shipment_dispatched'
-  | 'shipment_tracking_corrected';
+  | 'shipment_tracking_corrected'
+  | 'shipment_withdrawn';
 
 /** The order's data when the mail is written; views may be incomplete. */
 export type OrderFacts = Pick<Order, 'orderId' | 'lines' | 'total' | 'payment' | 'shipment' | 'shipments' | 'reason'>;
@@ -72,10 +73,19 @@ export function shipmentsLeft(order: OrderFacts): OrderShipment[] {
 function shippedText(order: OrderFacts, what: string): string {
   const left = shipmentsLeft(order);
   const rest = shipmentsOf(order).filter(({ status }) => status === 'created');
+  const withdrawn = withdrawnText(order);
   const tracking = left.map(trackingText).join('');
-  if (left.length === 0 || rest.length === 0) return `Your ${what} has left our warehouse.\n${tracking}`;
+  if (left.length === 0 || (rest.length === 0 && withdrawn === ''))
+    return `Your ${what} has left our warehouse.\n${tracking}`;
   const content = contentText(order, left);
-  return `A part of your ${what} has left our warehouse:\n${content}${tracking}\nThe rest follows.\n`;
+  const follows = rest.length === 0 ? '' : `\n${withdrawn === '' ? 'The rest' : 'More'} follows.\n`;
+  return `A part of your ${what} has left our warehouse:\n${content}${tracking}${follows}${withdrawn}`;
+}
+
+/** What of the order will not be sent; empty if all is. */
+function withdrawnText(order: OrderFacts): string {
+  const withdrawn = shipmentsOf(order).filter(({ status }) => status === 'cancelled');
+  return withdrawn.length === 0 ? '' : `\nWe could not send a part of it:\n${contentText(order, withdrawn)}`;
 }
 
 /** Reasons of a rejected order, as texts for people. */
@@ -110,13 +120,9 @@ const texts: Record<Template, (order: OrderFacts, what: string, reason: string, 
     body: shippedText(order, what),
   }),
   order_delivered: (order, what) => {
-    const withdrawn = shipmentsOf(order).filter(({ status }) => status === 'cancelled');
-    const body = `Your ${what} was delivered. We hope you like it.\n`;
-    if (withdrawn.length === 0) return { subject: `Your ${what} was delivered`, body };
-    return {
-      subject: `Your ${what} was delivered in part`,
-      body: `${body}\nWe could not send a part of it:\n${contentText(order, withdrawn)}`,
-    };
+    const withdrawn = withdrawnText(order);
+    const body = `Your ${what} was delivered. We hope you like it.\n${withdrawn}`;
+    return { subject: `Your ${what} was delivered${withdrawn === '' ? '' : ' in part'}`, body };
   },
   order_rejected: (_, what, reason) => ({
     subject: `We could not fulfil your ${what}`,
@@ -132,6 +138,12 @@ const texts: Record<Template, (order: OrderFacts, what: string, reason: string, 
       `Another part of your ${what} has left our warehouse:\n` +
       contentText(order, [shipment]) +
       trackingText(shipment),
+  }),
+  shipment_withdrawn: (order, what, _, shipment) => ({
+    subject: `We can't send a part of your ${what}`,
+    body:
+      `We are sorry: we can't send a part of your ${what}.\n${contentText(order, [shipment])}` +
+      `${wasPaid(order.payment) ? '\nWhat you paid for it goes back to you; a mail will tell you when.\n' : ''}`,
   }),
   shipment_tracking_corrected: (order, what, _, shipment) => ({
     subject: `Corrected tracking of your ${what}`,
@@ -175,19 +187,27 @@ export interface Refund {
   paid: Money | undefined;
   /** The payment was made from a wallet, not by card. */
   byWallet: boolean;
+  /** An operator has paid it back by hand, so nobody knows here where it is. */
+  settled: boolean;
 }
 
 /** Writes the mail about a refund, whole or in part. */
 export function composeRefund({ refund, ...to }: Recipient & { refund: Refund }): Mail {
-  const { amount, paid, byWallet } = refund;
+  const { amount, paid } = refund;
   const what = named(to.order);
   const isPart = paid !== undefined && paid.currency === amount.currency && amount.minorUnits < paid.minorUnits;
   const part = isPart ? ` That is a part of the ${moneyText(paid)} that you paid.` : '';
-  const where = byWallet ? 'It is in your wallet.' : 'It goes to your card. Your bank may take some days to show it.';
   return mailOf(to, {
     subject: `We have paid back ${moneyText(amount)} for your ${what}`,
-    body: `We have paid back ${moneyText(amount)} for your ${what}.${part}\n\n${where}\n`,
+    body: `We have paid back ${moneyText(amount)} for your ${what}.${part}\n\n${whereText(refund)}\n`,
   });
+}
+
+/** Where the money is, in words: a wallet's id or a card's number has no place in a mail. */
+function whereText({ byWallet, settled }: Refund): string {
+  if (settled)
+    return `It did not go back to your ${byWallet ? 'wallet' : 'card'} by itself: our staff has paid it to you.`;
+  return byWallet ? 'It is in your wallet.' : 'It goes to your card. Your bank may take some days to show it.';
 }
 
 /** Writes the mail that brings a code to an address. */

@@ -14,6 +14,7 @@ import { erasureDecider } from './domain/erasure.ts';
 import { fulfilmentDecider } from './domain/fulfilment.ts';
 import { orderDecider } from './domain/order.ts';
 import { pendingOldest } from './gauges/pending-oldest.ts';
+import { returnsAttention } from './gauges/returns-attention.ts';
 import { orderDetails } from './projections/order-details.ts';
 import { salesByDay } from './projections/sales-by-day.ts';
 import { orderQueryService } from './queries/order-query-service.ts';
@@ -65,7 +66,7 @@ export const orders = defineContext({
     { projection: orderDetails, store: 'documents' },
     { projection: salesByDay, store: 'documents' },
   ],
-  gauges: [pendingOldest],
+  gauges: [pendingOldest, returnsAttention],
   sagas: ({ aggregates, client, database, clock, signal, settings }) => [
     createSagaHandler({
       saga: fulfilmentSaga({

@@ -25,9 +25,10 @@ const returnStatuses: Record<ReturnState['status'], OrderReturn['status']> = {
   requested: OrderReturnStatus.ORDER_RETURN_STATUS_REQUESTED,
   returned: OrderReturnStatus.ORDER_RETURN_STATUS_RETURNED,
   refused: OrderReturnStatus.ORDER_RETURN_STATUS_REFUSED,
+  attention: OrderReturnStatus.ORDER_RETURN_STATUS_NEEDS_ATTENTION,
 };
 
-/** The answer of commands: an order without payment and shipments, which only the view has. */
+/** The order as its own stream knows it: without payment and shipments, which are of other contexts. */
 export function orderMessage(state: OrderState, version: number): Order {
   const { orderId, customerId, country, lines, total, reference } = state.placed!;
   const back = piecesOf(done(state.returns));
@@ -52,6 +53,9 @@ export function orderMessage(state: OrderState, version: number): Order {
   };
 }
 
-function returnMessage({ refund, status, ...one }: ReturnState, currency: string): OrderReturn {
+function returnMessage(
+  { refund, status, triedSince: _, inStock: __, ...one }: ReturnState,
+  currency: string,
+): OrderReturn {
   return { ...one, refund: { minorUnits: refund, currency }, status: returnStatuses[status] };
 }

@@ -72,7 +72,7 @@ function serve(sold = products) {
         options.push(asked);
         const etag = viewed.get(orderId ?? '');
         if (!etag) throw notFound('order', orderId ?? '');
-        return { etag };
+        return Order.fromPartial({ etag });
       },
     } as OrderServiceDependencies['queries'],
     ids: () => 'made',

@@ -45,8 +45,17 @@ export const reasons = {
   RETURN_UNKNOWN: {
     code: 'FAILED_PRECONDITION',
     meaning:
-      'The return had no outcome within 29 days. Look at the events of stock and payment for what was done, and do the rest by hand.',
+      'The return had no outcome within 29 days, and needs attention: look for its pieces in the events of the stock, then settle it.',
   },
+  RETURN_SETTLED: {
+    code: 'FAILED_PRECONDITION',
+    meaning: 'An operator has ended the return: its pieces count as not returned.',
+  },
+  RETURN_NEEDS_NO_ATTENTION: {
+    code: 'FAILED_PRECONDITION',
+    meaning: 'The return goes on by itself, or has ended; `metadata.status` says which.',
+  },
+  RETURN_NOT_FOUND: { code: 'NOT_FOUND', meaning: 'The order has no such return.' },
   RETURN_EXISTS: { code: 'ALREADY_EXISTS', meaning: 'The order has another return of this id.' },
   TOO_MANY_RETURNS: {
     code: 'FAILED_PRECONDITION',

@@ -5,7 +5,7 @@ import { testCall } from '@caudal/testing/call.ts';
 import { gatheredViews, type LogEvent } from '@caudal/testing/gathered.ts';
 import { fixedViews } from '@caudal/testing/view-readers.ts';
 import { describe, expect, test } from '@jest/globals';
-import { salesByDay } from './projections/sales-by-day.ts';
+import { netRevenue, salesByDay } from './projections/sales-by-day.ts';
 import { salesQueryService } from './queries/sales-query-service.ts';
 
 type OrderEvent = EventOf<typeof order>;
@@ -117,6 +117,55 @@ describe('sales by country and day', () => {
     expect(Sales.toJSON(view)).toMatchObject({ revenue: [{ minorUnits: '19999999999999980' }, { minorUnits: '5' }] });
     const tooMuch = Array.from({ length: 9_300 }, () => [created('France', large), confirmed]);
     expect(() => salesOf(tooMuch)).toThrow('more than 64 bits hold');
+  });
+
+  test('say what was returned beside what was sold, at the price of the sale, whenever it comes back', () => {
+    const asked = (returnId: string): OrderEvent => ({
+      $case: 'returnRequested',
+      value: { returnId, lines: [{ productId: 'LAMP', quantity: 1n }], refund: undefined, reason: '' },
+    });
+    const back = (returnId: string, pieces: bigint, price: bigint, refund = price): OrderEvent => ({
+      $case: 'returned',
+      value: {
+        ...{ returnId, refundRefusal: '', ...buyer, pieces },
+        ...{ refund: { minorUnits: refund, currency: 'GBP' }, price: { minorUnits: price, currency: 'GBP' } },
+      },
+    });
+    const refused: OrderEvent = { $case: 'returnRefused', value: { returnId: 'r3', reason: 'NOT_LEFT' } };
+    const lives = [
+      // One before it is delivered, one after; one of which less was refunded; one that was refused.
+      [created('France', 900n, { pieces: 3n }), confirmed, shipped, asked('r1'), back('r1', 1n, 200n), delivered],
+      [
+        created('France', 500n),
+        confirmed,
+        shipped,
+        delivered,
+        asked('r1'),
+        back('r1', 1n, 300n, 0n),
+        asked('r3'),
+        refused,
+      ],
+      [created('Spain', 700n), confirmed, shipped, delivered, asked('r1'), back('r1', 2n, 700n)],
+      [created('Spain', 50n, { currency: 'EUR' }), confirmed],
+    ];
+    const { '2026-03-01/France': france, '2026-03-01/Spain': spain } = salesOf(lives);
+    expect(france).toMatchObject({ soldOrders: 2n, soldPieces: 6n, returnedPieces: 2n });
+    expect(france!.revenue).toEqual([{ minorUnits: 1400n, currency: 'GBP' }]);
+    expect(france!.returnedRevenue).toEqual([{ minorUnits: 500n, currency: 'GBP' }]);
+    expect(netRevenue(france!)).toEqual([{ minorUnits: 900n, currency: 'GBP' }]);
+    expect(netRevenue(spain!)).toEqual([
+      { minorUnits: 50n, currency: 'EUR' },
+      { minorUnits: 0n, currency: 'GBP' },
+    ]);
+  });
+
+  test('count a return that was recorded without its price by its refund', () => {
+    const old: OrderEvent = {
+      $case: 'returned',
+      value: { returnId: 'r1', refund: { minorUnits: 120n, currency: 'GBP' }, refundRefusal: '', ...buyer },
+    };
+    const view = salesOf([[created('France', 500n), confirmed, shipped, delivered, old]])['2026-03-01/France']!;
+    expect(netRevenue(view)).toEqual([{ minorUnits: 380n, currency: 'GBP' }]);
   });
 
   test('have ids that every store takes, whatever a country is called', () => {

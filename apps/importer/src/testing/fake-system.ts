@@ -8,6 +8,7 @@ import { Customer } from '@caudal/contract/gen/caudal/customers/v1/customers.ts'
 import { StockItem } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
 import {
   Order,
+  OrderPayment,
   OrderShipment,
   OrderStatus,
   type PlaceOrderRequest,
@@ -137,7 +138,8 @@ export function fakeSystem({ fault = () => undefined, stepsPerRead = 1 }: FakeOp
       paymentId,
       Payment.fromPartial({ paymentId, orderId: order.orderId, amount: { ...order.total }, walletId, status }),
     );
-    order.payment = { paymentId, status: enough ? 'succeeded' : 'failed', amount: { ...order.total! }, refunds: [] };
+    const paid = { paymentId, status: enough ? 'succeeded' : 'failed', amount: { ...order.total! } };
+    order.payment = OrderPayment.fromPartial(paid);
   }
 
   function pageOf<T>(all: Iterable<T>, { pageSize, pageToken }: { pageSize: number; pageToken: string }) {

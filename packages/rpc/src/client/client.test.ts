@@ -243,6 +243,7 @@ describe('connect', () => {
     };
     const fails = service(OrderServiceService, {
       returnOrder: (request) => flaky(request.requestId),
+      settleReturn: (request) => flaky(request.requestId),
       placeOrder: (request) => flaky(request.requestId),
       cancelOrder: (request, call) => {
         call.authorize('alice');

@@ -58,8 +58,10 @@ const route = (): Route => ({
   refused: () => said.push('refused'),
 });
 
-const handlers = (placed: Handlers<typeof OrderServiceService>['placeOrder']) =>
-  service(OrderServiceService, { placeOrder: placed, cancelOrder: placed as never, returnOrder: placed as never });
+const handlers = (placed: Handlers<typeof OrderServiceService>['placeOrder']) => {
+  const same = placed as never;
+  return service(OrderServiceService, { placeOrder: placed, cancelOrder: same, returnOrder: same, settleReturn: same });
+};
 
 /** A process that owns the stream. */
 async function startOwner(options: Parameters<typeof start>[0] = {}) {

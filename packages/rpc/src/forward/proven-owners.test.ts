@@ -63,6 +63,7 @@ const handlers = (placed: (call: Call) => unknown) =>
     },
     cancelOrder: async () => order(),
     returnOrder: async () => order(),
+    settleReturn: async () => order(),
   });
 
 /** A process that owns streams, at this port. */

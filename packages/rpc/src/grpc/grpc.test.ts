@@ -251,6 +251,7 @@ describe('gRPC errors', () => {
     const list = listOrders.requestSerialize({
       customerId: '',
       status: 0,
+      needsAttention: false,
       pageSize: 0,
       pageToken: '',
       readMask: undefined,

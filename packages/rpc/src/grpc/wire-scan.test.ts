@@ -156,6 +156,28 @@ describe('refused before it is decoded', () => {
     expect(refusal(long)).toContain('must have at most 16384 bytes');
   });
 
+  test('the nanoseconds of a time and of a duration are less than a second', () => {
+    const within = (name: string, number: number) => (nanos: number) =>
+      refusal(
+        many(
+          1,
+          delimited(
+            number,
+            many(1, (to) => to.tag(2, WireType.Varint).int32(nanos)),
+          ),
+        ),
+        boundsOf(requestOf(name)),
+      );
+    const time = within('GetWallet', 2);
+    for (const nanos of [0, 1, 999_999_999]) expect(time(nanos)).toBe('accepted');
+    for (const nanos of [-1, 1_000_000_000, 2 ** 31 - 1, -(2 ** 31)])
+      expect(time(nanos)).toBe('MALFORMED_REQUEST at_time.nanos must be from 0 to 999999999');
+    const duration = within('ReserveStock', 4);
+    for (const nanos of [-999_999_999, -1, 0, 999_999_999]) expect(duration(nanos)).toBe('accepted');
+    for (const nanos of [-1_000_000_000, 1_000_000_000, -(2 ** 31)])
+      expect(duration(nanos)).toBe('MALFORMED_REQUEST ttl.nanos must be from -999999999 to 999999999');
+  });
+
   test('unknown fields of newer clients are passed', () => {
     expect(refusal(many(1_000, delimited(99, new Uint8Array(100))))).toBe('accepted');
   });

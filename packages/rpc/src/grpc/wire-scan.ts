@@ -152,7 +152,11 @@ export function scanMessage(type: TypeBounds, bytes: Uint8Array, maxText: number
   const passOne = (of: FieldBounds, wireType: number, end: number, depth: number) => {
     if (of.kind === 'message') passMessage(of.type!, endOfValue(end), depth + 1);
     else if (of.kind === 'text') passText(of, of.characters, end);
-    else skip(wireType, end);
+    else {
+      skip(wireType, end);
+      if (of.isNanos && !isWithinSecond(of, low | 0))
+        throw overBound(steps, `must be from ${mayBeBelowZero(of) ? -999_999_999 : 0} to 999999999`);
+    }
   };
 
   passMessage(type, bytes.length, 1);
@@ -164,6 +168,12 @@ function fits(of: FieldBounds, wireType: number): boolean {
   if (wireType === WireType.LengthDelimited) return of.items !== undefined;
   const size = packedSize(of);
   return wireType === (size === 8 ? WireType.Bit64 : size === 4 ? WireType.Bit32 : WireType.Varint);
+}
+
+const mayBeBelowZero = ({ field }: FieldBounds) => field.parent.typeName === 'google.protobuf.Duration';
+
+function isWithinSecond(of: FieldBounds, nanos: number): boolean {
+  return (nanos >= 0 || mayBeBelowZero(of)) && Math.abs(nanos) <= 999_999_999;
 }
 
 /** The bytes of each packed item; 0 if they differ. */

@@ -15,6 +15,7 @@ import {
 } from '@bufbuild/protobuf';
 import { contract } from '@caudal/contract/descriptors.ts';
 import { CaudalError, type FieldViolation } from '@caudal/kernel/errors.ts';
+import { isDay } from '@caudal/kernel/time.ts';
 import { invalidRequest, maxViolations } from '../schema/validation.ts';
 
 export type Json = Record<string, unknown>;
@@ -36,7 +37,7 @@ export function jsonToBytes(type: DescMessage, json: Json): Uint8Array {
 /** Throws if the document does not fit. */
 function read(type: DescMessage, json: Json): Uint8Array {
   const message = fromJson(type, json as JsonValue);
-  assertNumbers(type, json);
+  assertValues(type, json);
   return toBinary(type, message);
 }
 
@@ -44,15 +45,25 @@ function read(type: DescMessage, json: Json): Uint8Array {
 const decimal = /^-?(?:0|[1-9]\d*)$/;
 const isWhole = ({ scalar }: DescField) => scalar === ScalarType.INT64 || scalar === ScalarType.INT32;
 
-/** Throws if the string of a whole number is not decimal, or a message within lacks a number that must be given. */
-function assertNumbers(type: DescMessage, json: Json): void {
-  for (const field of fieldsWithNumbers(type)) {
+/** protobuf-es reads times as JavaScript does: 30 February as 2 March, and 24:00 as 0:00 of the next day. These are refused. */
+const clockTime = /^(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d+)?(?:Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)$/;
+const isTime = ({ message }: DescField) => message?.typeName === 'google.protobuf.Timestamp';
+const isTimeText = (text: string) => isDay(text.slice(0, 10)) && clockTime.test(text.slice(11));
+
+/**
+ * Throws if the string of a whole number is not decimal, a time does not exist, or a message within lacks a number that must be
+ * given.
+ */
+function assertValues(type: DescMessage, json: Json): void {
+  for (const field of fieldsToAssert(type)) {
     const value = json[field.jsonName] ?? json[field.name];
     for (const item of Array.isArray(value) ? value : [value]) {
-      if (field.message) {
+      if (isTime(field)) {
+        if (typeof item === 'string' && !isTimeText(item)) throw new Error(`${field} is no time of the calendar.`);
+      } else if (field.message) {
         if (!isObject(item)) continue;
         if (lacking(field.message, item).length > 0) throw new Error(`${field} lacks a number.`);
-        assertNumbers(field.message, item);
+        assertValues(field.message, item);
       } else if (typeof item === 'string' && !decimal.test(item)) throw new Error(`${field} is not a decimal number.`);
     }
   }
@@ -70,18 +81,18 @@ function lacking(type: DescMessage, json: Json): DescField[] {
   return fields.filter(({ name, jsonName }) => (json[jsonName] ?? json[name] ?? null) === null);
 }
 
-const withNumbers = new Map<DescMessage, DescField[]>();
+const toAssert = new Map<DescMessage, DescField[]>();
 
-/** The fields that are whole numbers, or messages with such fields. */
-function fieldsWithNumbers(type: DescMessage): DescField[] {
-  let known = withNumbers.get(type);
+/** The fields that are whole numbers or times, or messages with such fields. */
+function fieldsToAssert(type: DescMessage): DescField[] {
+  let known = toAssert.get(type);
   if (!known) {
     known = [];
     // Set before its fields are examined, for types that contain themselves.
-    withNumbers.set(type, known);
+    toAssert.set(type, known);
     if (!isWellKnown(type)) {
       const found = type.fields.filter(
-        (field) => isWhole(field) || (field.message && fieldsWithNumbers(field.message).length > 0),
+        (field) => isWhole(field) || isTime(field) || (field.message && fieldsToAssert(field.message).length > 0),
       );
       known.push(...found);
     }
@@ -176,7 +187,7 @@ function takes(type: DescMessage, json: Json): boolean {
 }
 
 const wellKnown: Record<string, string> = {
-  'google.protobuf.Timestamp': 'a time, like "2026-01-31T12:00:00Z"',
+  'google.protobuf.Timestamp': 'a time of the calendar, like "2026-01-31T12:00:00Z"',
   'google.protobuf.Duration': 'a duration in seconds, like "900s"',
   'google.protobuf.FieldMask': 'names of fields with commas between, like "orderId,total.currency"',
 };

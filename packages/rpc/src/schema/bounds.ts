@@ -36,6 +36,8 @@ export interface FieldBounds {
   /** The type of a message or of a list's messages, and of a map's entries. */
   type: TypeBounds | undefined;
   isMap: boolean;
+  /** The nanoseconds of a time or duration, which are less than a second. Decoders read others, and carry them over. */
+  isNanos: boolean;
 }
 
 /** The fields of a message, by number and by both of their names. */
@@ -65,9 +67,11 @@ export function boundsOf(type: DescMessage): TypeBounds {
 }
 
 const maskName = 'google.protobuf.FieldMask';
+const withNanos = new Set(['google.protobuf.Timestamp', 'google.protobuf.Duration']);
 
 function fieldBounds(field: DescField): FieldBounds {
-  const of = { field, name: field.name, isMap: field.fieldKind === 'map' };
+  const isNanos = field.name === 'nanos' && withNanos.has(field.parent.typeName);
+  const of = { field, name: field.name, isMap: field.fieldKind === 'map', isNanos };
   if (field.parent.typeName === maskName)
     return { ...of, items: maxPaths, characters: maxPathCharacters, advice: pathAdvice, kind: 'text', type: undefined };
   const { characters, advice, items = maxItems } = sizesOf(field);

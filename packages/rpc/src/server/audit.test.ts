@@ -77,6 +77,7 @@ function services(): Service[] {
       placeOrder: async () => order(),
       cancelOrder: async () => ({}) as never,
       returnOrder: async () => ({}) as never,
+      settleReturn: async () => ({}) as never,
     }),
   ];
 }

@@ -19,6 +19,7 @@ const commands: Handlers<typeof OrderServiceService> = {
   placeOrder: async (_, call) => handle('placed', call),
   cancelOrder: ({ orderId }, call) => handle(orderId, call),
   returnOrder: unused,
+  settleReturn: unused,
 };
 const queries: Handlers<typeof OrderQueryServiceService> = {
   getOrder: ({ orderId }, call) => handle(orderId, call),

@@ -54,7 +54,8 @@ describe.each(customerIds)('the customer %s', (id) => {
       await expect(queries.getCustomer({ customerId: other, readMask: undefined })).rejects.toMatchObject({
         reason: 'NOT_OWNER',
       });
-      const list = { customerId: id, status: 0 as const, pageSize: 0, pageToken: '', readMask: undefined, orderBy: '' };
+      const page = { pageSize: 0, pageToken: '', readMask: undefined, orderBy: '' };
+      const list = { customerId: id, status: 0 as const, needsAttention: false, ...page };
       expect((await orders.listOrders(list)).orders).toHaveLength(2);
     } finally {
       queries.close();

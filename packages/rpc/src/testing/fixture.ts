@@ -139,6 +139,7 @@ export function services(seen: Seen[] = [], gate: Promise<void> = Promise.resolv
       return read(request.orderId, call);
     },
     returnOrder: unused,
+    settleReturn: unused,
   };
   const orderQueries: Handlers<typeof OrderQueryServiceService> = {
     summarizeOrders: unused,

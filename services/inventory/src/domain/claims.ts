@@ -4,6 +4,7 @@
  */
 import type { ClaimContext, ClaimRules } from '@caudal/aggregates/types.ts';
 import type { EventOf, stock } from '@caudal/contract/entities.ts';
+import { rememberedDays } from '@caudal/contract/remembered.ts';
 
 export interface EndedReservation {
   /** 'barred': released before it was made. 'returned': committed, then put back. */
@@ -19,7 +20,6 @@ export type StockContext = ClaimContext<EndedReservation>;
 const hows = ['committed', 'released', 'expired', 'returned', 'barred'] as const;
 
 const days = 7;
-const returnedDays = 30;
 
 /**
  * The id of the second claim of a reservation that was returned in part: how many of its pieces were committed. No reservation
@@ -45,13 +45,13 @@ export const reservationClaims: ClaimRules<EndedReservation, EventOf<typeof stoc
       case 'returned': {
         const { reservationId, quantity, committed = 0n, out = 0n } = event.value;
         // Events without `out` are older than returns in parts: what they left out can't be returned.
-        if (out === 0n) return [{ id: reservationId, outcome: { how: 'returned', quantity }, days: returnedDays }];
+        if (out === 0n) return [{ id: reservationId, outcome: { how: 'returned', quantity }, days: rememberedDays }];
         return [
-          { id: reservationId, outcome: { how: 'committed', quantity: out }, days: returnedDays },
+          { id: reservationId, outcome: { how: 'committed', quantity: out }, days: rememberedDays },
           {
             id: committedClaim(reservationId),
             outcome: { how: 'committed', quantity: committed },
-            days: returnedDays,
+            days: rememberedDays,
           },
         ];
       }

@@ -21,12 +21,14 @@ interface World {
   email?: string;
   paid?: Partial<Payment>;
   order?: () => Order;
+  settled?: boolean;
 }
 
 function world({
   email = 'ann@example.com',
   paid = {},
   order = () => Order.fromPartial({ orderId: 'o1', reference: 'INV-1' }),
+  settled = false,
 }: World = {}) {
   let now = new Date('2026-01-01T00:00:00Z');
   let known = true;
@@ -58,7 +60,13 @@ function world({
     ...{ aggregates, mailsPerHour: 60, unverifiedAddresses: false },
   });
   const origin = { actor: 'test', causationId: '', correlationId: '', traceparent: '' };
-  const observed = { stream: payment.stream('p1'), id: 'p1', version: 7, at: now, event: refunded };
+  const observed = {
+    stream: payment.stream('p1'),
+    id: 'p1',
+    version: 7,
+    at: now,
+    event: { ...refunded, value: { ...refunded.value, settled } } as typeof refunded,
+  };
   const { sagaId, react } = concernOf(saga, payment.name, observed)!;
   const options = { saga, aggregates, clock, signal: new AbortController().signal };
   return {
@@ -136,6 +144,16 @@ describe('mails about refunds', () => {
     const wallet = world({ paid: { walletId: 'w1' } });
     await wallet.observe();
     expect(wallet.mails[0]!.text).toContain('It is in your wallet.');
+    // An operator has paid it back by hand, so neither wallet nor card has it.
+    for (const [walletId, from] of [
+      ['w1', 'wallet'],
+      ['', 'card'],
+    ] as const) {
+      const byHand = world({ paid: { walletId }, settled: true });
+      await byHand.observe();
+      expect(byHand.mails[0]!.text).toContain(`It did not go back to your ${from} by itself`);
+      expect(byHand.mails[0]!.text).not.toMatch(/w1|It is in|It goes to/);
+    }
   });
 
   test('each part that is paid back has one, with its amount; the end of a payment in parts has none', () => {
@@ -168,6 +186,9 @@ describe('mails about refunds', () => {
       notificationId: id,
       amount: gbp(800n),
     });
+    expect(requestOf({ $case: 'refunded', value: { ...end, inParts: false } })?.settled).toBeFalsy();
+    const byHand = { ...end, inParts: false, settled: true };
+    expect(requestOf({ $case: 'refunded', value: byHand })).toMatchObject({ settled: true });
   });
 
   test('no other event of a payment makes one', () => {

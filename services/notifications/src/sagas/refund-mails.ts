@@ -49,7 +49,7 @@ export function refundMails({
 
     run: (_step, state, context) =>
       send(post, state, context, async () => {
-        const { customerId, paymentId, orderId, amount } = state.request;
+        const { customerId, paymentId, orderId, amount, settled = false } = state.request;
         const { origin, signal } = context;
         const paid = await payments.getPaymentStatus({ paymentId, readMask: undefined }, { origin, signal });
         const back = amount ?? paid.amount;
@@ -62,7 +62,7 @@ export function refundMails({
             throw error;
           }),
         ]);
-        const refund = { amount: back, paid: paid.amount, byWallet: paid.walletId !== '' };
+        const refund = { amount: back, paid: paid.amount, byWallet: paid.walletId !== '', settled };
         const address = addressOf(customer, post, false);
         if (typeof address === 'string') return address;
         const mail = composeRefund({ notificationId: context.sagaId, ...address, order: facts, refund });
@@ -87,7 +87,7 @@ function refundIdOf(event: PaidBack): string | undefined {
 function ask(state: NotificationState, event: PaidBack, { id }: Pick<ObservedEvent, 'id'>): NotificationEvent[] {
   const refundId = refundIdOf(event);
   if (refundId === undefined) return [];
-  const { orderId, customerId = '', amount } = event.value;
+  const { orderId, customerId = '', amount, settled } = event.value;
   return request(state, {
     ...notificationDecider.initial.request,
     notificationId: refundNotificationIdFor(id, refundId),
@@ -96,5 +96,6 @@ function ask(state: NotificationState, event: PaidBack, { id }: Pick<ObservedEve
     orderId,
     paymentId: id,
     amount,
+    settled,
   });
 }

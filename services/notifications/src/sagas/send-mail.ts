@@ -38,7 +38,8 @@ export function sendMail(
     // The view of the order is behind: the mail would say that all has left, and no number.
     if (template === 'order_shipped' && shipmentsLeft(order).length === 0 && !isLastAttempt(state))
       throw unavailable('what has left, in the view of the order,');
-    if (shipment && shipment.corrections > correction) return 'NUMBER_CORRECTED';
+    // A part that was withdrawn had no number.
+    if (shipment && template !== 'shipment_withdrawn' && shipment.corrections > correction) return 'NUMBER_CORRECTED';
     const mail = compose({ notificationId: context.sagaId, template, ...address, order, reason, shipment });
     return { customerId, mail };
   });

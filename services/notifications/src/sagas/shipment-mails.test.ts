@@ -108,6 +108,20 @@ describe('mails about shipments', () => {
     expect(await statusOf(dispatched(true))).toBe('failed');
   });
 
+  test('are sent once for a part that is withdrawn, and for none of an order that is cancelled as a whole', async () => {
+    const { observe, mails, statusOf } = world();
+    const cancelled = (customerId?: string): ShipmentEvent => ({
+      $case: 'cancelled',
+      value: { orderId: 'o1', shipmentIds: ['o1~2'], completes: false, reason: 'damaged', customerId },
+    });
+    await observe(cancelled());
+    expect(mails).toEqual([]);
+    await observe(cancelled('c1'));
+    await observe(cancelled('c1'));
+    expect(mails).toMatchObject([{ to: 'ann@example.com', subject: "We can't send a part of your order" }]);
+    expect(await statusOf(cancelled('c1'))).toBe('sent');
+  });
+
   test('are sent for no other event', async () => {
     const { observe, mails } = world();
     await observe({ $case: 'delivered', value: { orderId: 'o1', shipmentId: 'o1', partial: false } });

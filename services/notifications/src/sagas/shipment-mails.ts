@@ -1,9 +1,10 @@
 /**
  * The mails about single shipments: one for each that leaves after the first of its order, which the order's own mail is about,
- * and one for each correction of carrier or tracking number. A saga of its own beside order-mails: processes of version 0.2,
+ * one for each correction of carrier or tracking number, and one for each part that is withdrawn. A saga of its own beside order-mails: processes of version 0.2,
  * which know no shipments, share no queue and no timer with it.
  */
 import { type EventOf, shipment } from '@caudal/contract/entities.ts';
+import type { NotificationRequested } from '@caudal/contract/gen/caudal/notifications/v1/events.ts';
 import type { ShippingQueryServiceService } from '@caudal/contract/gen/caudal/shipping/v1/shipping.ts';
 import type { Client } from '@caudal/rpc/types.ts';
 import { type CaseOf, observe } from '@caudal/sagas/observe.ts';
@@ -33,7 +34,7 @@ export function shipmentMails({
     observes: [
       observe(shipment, {
         saga: ({ event }) => mailOf(event)?.notificationId,
-        reactions: { dispatched: ask, trackingCorrected: ask },
+        reactions: { dispatched: ask, trackingCorrected: ask, cancelled: ask },
       }),
     ],
     next: ({ dueAt }) => dueAt && { name: 'send', dueAt },
@@ -48,25 +49,41 @@ export function shipmentMails({
 }
 
 /** The events that a mail is sent for. */
-type Told = CaseOf<EventOf<typeof shipment>, 'dispatched' | 'trackingCorrected'>;
+type Told = CaseOf<EventOf<typeof shipment>, 'dispatched' | 'trackingCorrected' | 'cancelled'>;
+
+type AskedMail = Pick<
+  NotificationRequested,
+  'notificationId' | 'template' | 'shipmentId' | 'customerId' | 'correction'
+>;
 
 /** The mail about an event, if there is one. */
-function mailOf(event: Told): { notificationId: string; template: Template; correction: number } | undefined {
-  const { shipmentId } = event.value;
-  if (event.$case === 'trackingCorrected') {
-    const { correction } = event.value;
-    const template = 'shipment_tracking_corrected';
-    return { template, notificationId: notificationIdFor(`${shipmentId}/${correction}`, template), correction };
+function mailOf(event: Told): AskedMail | undefined {
+  const { customerId } = event.value;
+  // Events of version 0.2 have no customer. An order that is cancelled as a whole has a mail of its own.
+  if (!customerId) return undefined;
+  const about = (shipmentId: string, template: Template, subject = shipmentId, correction = 0): AskedMail => {
+    return {
+      ...{ template, shipmentId, customerId, correction },
+      notificationId: notificationIdFor(subject, template),
+    };
+  };
+  switch (event.$case) {
+    case 'dispatched':
+      return event.value.later ? about(event.value.shipmentId, 'shipment_dispatched') : undefined;
+    case 'trackingCorrected': {
+      const { shipmentId, correction } = event.value;
+      return about(shipmentId, 'shipment_tracking_corrected', `${shipmentId}/${correction}`, correction);
+    }
+    case 'cancelled': {
+      const [shipmentId] = event.value.shipmentIds;
+      return shipmentId === undefined ? undefined : about(shipmentId, 'shipment_withdrawn');
+    }
   }
-  if (!event.value.later) return undefined;
-  const template = 'shipment_dispatched';
-  return { template, notificationId: notificationIdFor(shipmentId, template), correction: 0 };
 }
 
 /** Requests the mail about an event. */
 function ask(state: NotificationState, event: Told): NotificationEvent[] {
   const mail = mailOf(event);
   if (!mail) return [];
-  const { orderId, customerId, shipmentId } = event.value;
-  return request(state, { ...notificationDecider.initial.request, ...mail, customerId, orderId, shipmentId });
+  return request(state, { ...notificationDecider.initial.request, ...mail, orderId: event.value.orderId });
 }

@@ -1,4 +1,4 @@
-/** Places and cancels orders, and returns pieces of them. */
+/** Places and cancels orders, returns pieces of them, and settles returns. */
 import type { Aggregates } from '@caudal/aggregates/types.ts';
 import { checkEtag, tellsOfOthers } from '@caudal/context/etag.ts';
 import { executeFor } from '@caudal/context/execute-for.ts';
@@ -16,12 +16,14 @@ import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
 import { personalCodec } from '@caudal/contract/personal.ts';
 import { CaudalError, type FieldViolation, invalidField, isCode, isTransient, refused } from '@caudal/kernel/errors.ts';
 import { derivedId, type IdSource, timeOfId } from '@caudal/kernel/ids.ts';
-import type { Clock } from '@caudal/kernel/time.ts';
+import { type Clock, limitedTo } from '@caudal/kernel/time.ts';
 import { type Call, type CallOptions, type Client, service } from '@caudal/rpc/types.ts';
+import { logger } from '@caudal/telemetry/log.ts';
 import { assertNew, orderDecider, type PricedLine, place, requestCancel } from '../domain/order.ts';
 import type { ExpectedPrices } from '../domain/price-guard.ts';
-import { assertNewReturn, requestReturn } from '../domain/returns.ts';
+import { assertNewReturn, requestReturn, settleReturn } from '../domain/returns.ts';
 import { orderMessage } from '../order-message.ts';
+import { withPaid } from '../projections/order-parts.ts';
 import { type OpenTexts, withReferences } from '../references.ts';
 
 export interface OrderServiceDependencies {
@@ -33,6 +35,8 @@ export interface OrderServiceDependencies {
   clock: Clock;
   openTexts: OpenTexts;
 }
+
+const log = logger('orders');
 
 /** Answers are stored for repeats: the reference is sealed there as well. */
 const replyCodec = personalCodec('caudal.orders.v1.Order', Order);
@@ -85,7 +89,7 @@ export function orderService({
         reply: ({ state, version }) => orderMessage(state, version),
         replyCodec,
       });
-      return shown(answer);
+      return shown(await withOthers(answer, call));
     },
 
     async returnOrder({ orderId, etag, returnId: chosen, lines, reason, refund }, call) {
@@ -104,7 +108,22 @@ export function orderService({
         reply: ({ state, version }) => orderMessage(state, version),
         replyCodec,
       });
-      return shown(answer);
+      return shown(await withOthers(answer, call));
+    },
+
+    async settleReturn({ orderId, etag, returnId, decision, note }, call) {
+      const viewed = tellsOfOthers(etag) ? await viewedEtag(orderId, call) : undefined;
+      const answer = await executeFor(call, aggregates, {
+        decider: orderDecider,
+        id: orderId,
+        decide(state, { version }) {
+          checkEtag(etag, version, viewed);
+          return settleReturn(state, { orderId, returnId, decision, note });
+        },
+        reply: ({ state, version }) => orderMessage(state, version),
+        replyCodec,
+      });
+      return shown(await withOthers(answer, call));
     },
   });
 
@@ -176,6 +195,26 @@ export function orderService({
       throw refused('CUSTOMER_ERASED', `The customer "${customerId}" was erased, and can't order any more.`);
   }
 
+  /**
+   * The order with its payment and shipments as its view has them, or without them if the view does not answer soon: the command is
+   * done, and its answer must not wait.
+   */
+  async function withOthers(answer: Order, call: Call): Promise<Order> {
+    const limit = limitedTo(viewMs, call.signal);
+    const asked = { orderId: answer.orderId, readMask: partsOfOthers };
+    try {
+      const viewed = await queries.getOrder(asked, { ...onBehalfOf(call), signal: limit.signal });
+      const { payment, shipment, shipments, fulfilmentStatus } = viewed;
+      const returns = withPaid(answer.returns, payment);
+      return { ...answer, payment, shipment, shipments, fulfilmentStatus, returns };
+    } catch (error) {
+      log.debug({ orderId: answer.orderId, err: error }, 'an answer has no payment and no shipments');
+      return answer;
+    } finally {
+      limit.end();
+    }
+  }
+
   async function shown(answer: Order): Promise<Order> {
     const [opened] = await withReferences([answer], openTexts);
     return opened!;
@@ -208,6 +247,10 @@ function assertOfPresent(orderId: string, now: Date): void {
 }
 
 const dayMs = 86_400_000;
+
+/** How long an answer waits for what other contexts hold of the order. */
+const viewMs = 500;
+const partsOfOthers = ['order_id', 'payment', 'shipment', 'shipments', 'fulfilment_status'];
 
 /** Options of a call that ends when the caller's own call ends. */
 function onBehalfOf({ origin, deadline, signal }: Call): CallOptions {

@@ -233,6 +233,7 @@ describe("the saga's reactions to events", () => {
       'cancelRequested',
       'created',
       'returnRequested',
+      'returnRetried',
     ]);
     expect(concerned('caudal.payments.v1.PaymentEvent', onPayment)).toEqual(
       ['succeeded', 'failed', 'voided', 'barred', 'refunded'].sort(),

@@ -196,6 +196,9 @@ export const onOrder = {
   // If it is done, the order says so: the step then does nothing.
   returnRequested: (state, { value: { returnId } }) =>
     state.returns.includes(returnId) ? [] : [{ $case: 'returnRequested', value: { returnId } }],
+  // An operator has decided on one that needed attention.
+  returnRetried: (state, { value: { returnId } }) =>
+    state.returns.includes(returnId) ? [] : [{ $case: 'returnRequested', value: { returnId } }],
 } satisfies Reactions<EventOf<typeof order>>;
 
 /** Reactions to events of the payment. */

@@ -9,6 +9,7 @@ import type { OrderLine } from '@caudal/contract/gen/caudal/orders/v1/orders.ts'
 import { CaudalError, notFound, refused } from '@caudal/kernel/errors.ts';
 import { assertExpected, type ExpectedPrices, nothingExpected } from './price-guard.ts';
 import { type Returnable, returnsAfter } from './returns.ts';
+import { statusName } from './status-name.ts';
 
 export type OrderEvent = EventOf<typeof order>;
 
@@ -61,6 +62,8 @@ export const orderDecider: Decider<OrderState, OrderEvent> = {
       case 'returnRequested':
       case 'returned':
       case 'returnRefused':
+      case 'returnAttentionNeeded':
+      case 'returnRetried':
         return { ...now, returns: returnsAfter(state.returns, event, at) };
     }
   },
@@ -164,7 +167,7 @@ export function requestCancel(state: OrderState, input: { orderId: string; reaso
       return [];
     default:
       throw refused('ORDER_NOT_CANCELLABLE', `The order is ${state.status}: it can't be cancelled any more.`, {
-        metadata: { status: state.status },
+        metadata: { status: statusName(state.status) },
       });
   }
 }

@@ -5,9 +5,10 @@
  */
 import type { EventOf, order } from '@caudal/contract/entities.ts';
 import type { OrderCreated } from '@caudal/contract/gen/caudal/orders/v1/events.ts';
-import type { ReturnLine } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
+import { ReturnDecision, type ReturnLine } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
 import { CaudalError, type FieldViolation, invalidField, notFound, refused } from '@caudal/kernel/errors.ts';
+import { statusName } from './status-name.ts';
 
 type OrderEvent = EventOf<typeof order>;
 type ValueOf<C extends OrderEvent['$case']> = Extract<OrderEvent, { $case: C }>['value'];
@@ -17,13 +18,17 @@ export interface ReturnState {
   lines: ReturnLine[];
   /** Minor units of the order's currency: the price of its pieces, or less; once it is returned, what is refunded. */
   refund: bigint;
-  status: 'requested' | 'returned' | 'refused';
+  status: 'requested' | 'returned' | 'refused' | 'attention';
   reason: string;
-  /** Why the stock refused it. */
+  /** Why it was refused, or needs attention. */
   refusal: string;
   /** Why less is refunded than was requested. */
   refundRefusal: string;
   createTime: Date;
+  /** When it was last tried from the beginning: when it was requested, or an operator had it tried again. */
+  triedSince: Date;
+  /** An operator has found its pieces in the stock: only its refund is left to do. */
+  inStock: boolean;
 }
 
 /** The most returns of an order, of which so many may be in progress, and lines of all of them. */
@@ -43,18 +48,27 @@ export interface Returnable {
   returns: ReturnState[];
 }
 
+type ReturnEvent = Extract<
+  OrderEvent,
+  { $case: 'returnRequested' | 'returned' | 'returnRefused' | 'returnAttentionNeeded' | 'returnRetried' }
+>;
+
 /** The returns after an event about one of them. */
-export function returnsAfter(
-  returns: ReturnState[],
-  event: Extract<OrderEvent, { $case: 'returnRequested' | 'returned' | 'returnRefused' }>,
-  at: Date,
-): ReturnState[] {
+export function returnsAfter(returns: ReturnState[], event: ReturnEvent, at: Date): ReturnState[] {
   const change = (returnId: string, changed: Partial<ReturnState>) =>
     returns.map((one) => (one.returnId === returnId ? { ...one, ...changed } : one));
   switch (event.$case) {
     case 'returnRequested': {
       const { returnId, lines, refund, reason } = event.value;
-      const asked = { returnId, lines, refund: refund!.minorUnits, reason, createTime: at };
+      const asked = {
+        returnId,
+        lines,
+        refund: refund!.minorUnits,
+        reason,
+        createTime: at,
+        triedSince: at,
+        inStock: false,
+      };
       return [...returns, { ...asked, status: 'requested', refusal: '', refundRefusal: '' }];
     }
     case 'returned': {
@@ -63,6 +77,12 @@ export function returnsAfter(
     }
     case 'returnRefused':
       return change(event.value.returnId, { status: 'refused', refusal: event.value.reason });
+    case 'returnAttentionNeeded':
+      return change(event.value.returnId, { status: 'attention', refusal: event.value.reason });
+    case 'returnRetried': {
+      const { returnId, inStock } = event.value;
+      return change(returnId, { status: 'requested', refusal: '', triedSince: at, inStock });
+    }
   }
 }
 
@@ -91,7 +111,7 @@ export function refundOf(returnId: string): string {
 
 /** What is out of the order's lines, as the order knows: without those that are returned. */
 export function outOf({ placed, returns }: Returnable): ReturnLine[] {
-  const back = piecesOf(done(returns));
+  const back = piecesOf(returns.filter(({ status, inStock }) => status === 'returned' || inStock));
   return placed!.lines.flatMap(({ productId, quantity }) => {
     const out = quantity - (back.get(productId) ?? 0n);
     return out > 0n ? [{ productId, quantity: out }] : [];
@@ -130,7 +150,7 @@ export function requestReturn(
       'ORDER_NOT_RETURNABLE',
       `The order is ${status}: as far as it knows, none of its pieces have left. If they have, try again soon.`,
       {
-        metadata: { status },
+        metadata: { status: statusName(status) },
       },
     );
   }
@@ -180,13 +200,16 @@ function assertFew(returns: ReturnState[], added: number): void {
 /** The pieces are in the stock again, and this is refunded. */
 export function returned(
   { placed }: Returnable,
-  { returnId }: ReturnState,
+  { returnId, lines }: ReturnState,
   { refund, refundRefusal = '' }: { refund: bigint; refundRefusal?: string },
 ): OrderEvent {
   const { customerId, total } = placed!;
+  const { currency } = total!;
   const value: ValueOf<'returned'> = {
     ...{ returnId, customerId, refundRefusal },
-    refund: { minorUnits: refund, currency: total!.currency },
+    refund: { minorUnits: refund, currency },
+    pieces: lines.reduce((sum, { quantity }) => sum + quantity, 0n),
+    price: { minorUnits: priceOf(placed!, lines), currency },
   };
   return { $case: 'returned', value };
 }
@@ -194,4 +217,42 @@ export function returned(
 /** The stock has none of its pieces out. */
 export function returnRefused({ returnId }: ReturnState, reason: string): OrderEvent {
   return { $case: 'returnRefused', value: { returnId, reason } };
+}
+
+/** What pieces of the order were sold for, in minor units. */
+function priceOf({ lines }: OrderCreated, pieces: ReturnLine[]): bigint {
+  const prices = new Map(lines.map(({ productId, unitPrice }) => [productId, unitPrice!.minorUnits]));
+  return pieces.reduce((sum, { productId, quantity }) => sum + quantity * (prices.get(productId) ?? 0n), 0n);
+}
+
+/** It is not known what was done of the return, and a repeat could do it twice: an operator has to look. */
+export function returnUnknown({ returnId }: ReturnState): OrderEvent {
+  return { $case: 'returnAttentionNeeded', value: { returnId, reason: 'RETURN_UNKNOWN' } };
+}
+
+export interface SettleInput {
+  orderId: string;
+  returnId: string;
+  decision: ReturnDecision;
+  note: string;
+}
+
+/** An operator decides on a return. Refused: NOT_FOUND; FAILED_PRECONDITION RETURN_NEEDS_NO_ATTENTION. */
+export function settleReturn(
+  { placed, returns }: Returnable,
+  { orderId, returnId, decision, note }: SettleInput,
+): OrderEvent[] {
+  const one = returns.find((known) => known.returnId === returnId);
+  if (!placed) throw notFound('order', orderId);
+  if (!one) throw notFound('return', returnId);
+  if (one.status !== 'attention') {
+    const message = `The return "${returnId}" needs no attention: it continues by itself or has ended.`;
+    throw refused('RETURN_NEEDS_NO_ATTENTION', message, {
+      metadata: { status: `ORDER_RETURN_STATUS_${one.status.toUpperCase()}` },
+    });
+  }
+  if (decision === ReturnDecision.RETURN_DECISION_REFUSE)
+    return [{ $case: 'returnRefused', value: { returnId, reason: 'RETURN_SETTLED', note } }];
+  const inStock = decision === ReturnDecision.RETURN_DECISION_REFUND;
+  return [{ $case: 'returnRetried', value: { returnId, inStock, note } }];
 }

@@ -26,12 +26,20 @@ describe('returns in the order details', () => {
     $case: 'returned',
     value: { returnId: 'r1', customerId: 'c1', refund: gbp(200n), refundRefusal: '' },
   };
+  const unknown: OrderEvent = {
+    $case: 'returnAttentionNeeded',
+    value: { returnId: 'r1', reason: 'RETURN_UNKNOWN' },
+  };
+  const retried: OrderEvent = { $case: 'returnRetried', value: { returnId: 'r1', inStock: true, note: 'looked' } };
   const refused: OrderEvent = { $case: 'returnRefused', value: { returnId: 'r2', reason: 'RETURN_TOO_LARGE' } };
   const from = new Date('2026-01-01T00:00:00Z');
 
   test.each<[string, OrderEvent[]]>([
     ['requested', [asked('r1')]],
     ['returned', [asked('r1'), back]],
+    ['in need of attention', [asked('r1'), unknown]],
+    ['tried again', [asked('r1'), unknown, retried]],
+    ['tried again, and returned', [asked('r1'), unknown, retried, back]],
     ['refused, after another', [asked('r1'), asked('r2'), back, refused]],
   ])('are those of the order: %s', (_, events) => {
     const all: OrderEvent[] = [created, { $case: 'confirmed', value: { customerId: 'c1', reservationId: 'o1.1' } }];
@@ -45,6 +53,8 @@ describe('returns in the order details', () => {
     expect({ returns: view.returns, lines: view.lines, reservationId: view.reservationId }).toEqual({
       ...{ returns, lines, reservationId },
     });
+    const waits = events.at(-1) === unknown;
+    expect(orderDetails.keys.needs_attention!.of(view)).toBe(waits);
   });
 });
 

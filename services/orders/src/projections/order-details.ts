@@ -8,7 +8,7 @@ import {
   OrderStatus,
 } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import { ignored, ignoreUnknown, on, type Projection } from '@caudal/projections/types.ts';
-import { refundOf } from '../domain/returns.ts';
+import { withPaid } from './order-parts.ts';
 import { fulfilmentStatusOf, shipmentsAfter } from './order-shipments.ts';
 
 const blank = Order.fromPartial({});
@@ -16,7 +16,7 @@ const blank = Order.fromPartial({});
 /** Events of the three streams may arrive in any order: each changes only its own part of the view. */
 export const orderDetails: Projection<Order> = {
   name: 'order-details',
-  version: 3,
+  version: 4,
   parts: 8,
   codec: Order,
   follows: [
@@ -54,10 +54,19 @@ export const orderDetails: Projection<Order> = {
             return { ...now, returns: [...view.returns, one] };
           }
           case 'returned':
-            return withPaid(withReturned(now, event.value));
+            return paidReturns(withReturned(now, event.value));
           case 'returnRefused': {
             const { returnId, reason: refusal } = event.value;
             return withReturn(now, returnId, { status: OrderReturnStatus.ORDER_RETURN_STATUS_REFUSED, refusal });
+          }
+          case 'returnAttentionNeeded': {
+            const { returnId, reason: refusal } = event.value;
+            const status = OrderReturnStatus.ORDER_RETURN_STATUS_NEEDS_ATTENTION;
+            return withReturn(now, returnId, { status, refusal });
+          }
+          case 'returnRetried': {
+            const status = OrderReturnStatus.ORDER_RETURN_STATUS_REQUESTED;
+            return withReturn(now, event.value.returnId, { status, refusal: '' });
           }
           default:
             return ignoreUnknown(event);
@@ -89,7 +98,7 @@ export const orderDetails: Projection<Order> = {
           case 'refundCompleted': {
             const { refundId, refunded } = event.value;
             const refunds = part.refunds.map((one) => (one.refundId === refundId ? { ...one, completed: true } : one));
-            return withPaid(now({ refunded, refunds }));
+            return paidReturns(now({ refunded, refunds }));
           }
           // Steps of a payment are not part of the view.
           case 'sentToGateway':
@@ -123,13 +132,28 @@ export const orderDetails: Projection<Order> = {
     currency: { type: 'keyword', of: (view) => view.total?.currency },
     total: { type: 'long', summable: true, of: (view) => view.total?.minorUnits },
     create_time: { type: 'timestamp', of: (view) => view.createTime ?? null },
+    needs_attention: { type: 'boolean', of: ({ returns }) => returns.some(needsAttention) },
   },
-  indexes: [['create_time'], ['customer_id', 'create_time'], ['status', 'create_time']],
+  indexes: [
+    ['create_time'],
+    ['customer_id', 'create_time'],
+    ['status', 'create_time'],
+    ['needs_attention', 'create_time'],
+  ],
 };
 
 /** Whether a payment or shipment that has the order's id is another one's. One that was barred before it was made is no one's. */
 function isAnothers(id: string, { value }: { value: { orderId?: string } }): boolean {
   return Boolean(value?.orderId) && value.orderId !== id;
+}
+
+function needsAttention({ status }: OrderReturn): boolean {
+  return status === OrderReturnStatus.ORDER_RETURN_STATUS_NEEDS_ATTENTION;
+}
+
+/** Events of the payment and of the order arrive in any order: a return is refunded after both. */
+function paidReturns(view: Order): Order {
+  return { ...view, returns: withPaid(view.returns, view.payment) };
 }
 
 /** Events that are older than the field have no reservation. */
@@ -156,17 +180,6 @@ function withReturned(
   }));
   const status = OrderReturnStatus.ORDER_RETURN_STATUS_RETURNED;
   return withReturn({ ...view, lines }, returnId, { status, refund, refundRefusal });
-}
-
-/** The view with the status of returns that the payment has refunded; its events and the order's arrive in any order. */
-function withPaid(view: Order): Order {
-  const paid = new Set(view.payment?.refunds.flatMap(({ refundId, completed }) => (completed ? refundId : [])));
-  const returns = view.returns.map((one) =>
-    one.status === OrderReturnStatus.ORDER_RETURN_STATUS_RETURNED && paid.has(refundOf(one.returnId))
-      ? { ...one, status: OrderReturnStatus.ORDER_RETURN_STATUS_REFUNDED }
-      : one,
-  );
-  return { ...view, returns };
 }
 
 /** The event with the latest time is the last change, in whatever order they arrive. */

@@ -4,10 +4,11 @@
  *
  * An order counts on the UTC day on which it was placed, whenever its other events happen. It is sold once it is confirmed
  * (paid, and its pieces out of the stock), or shipped: one that was to be cancelled and left all the same has no
- * `confirmed`. If it is cancelled or rejected after that, what it added is taken back.
+ * `confirmed`. If it is cancelled or rejected after that, what it added is taken back. What is returned of it is counted beside what
+ * was sold, so both are known; net figures are their difference, and made when they are read.
  */
 import { type EventOf, order } from '@caudal/contract/entities.ts';
-import type { OrderCreated } from '@caudal/contract/gen/caudal/orders/v1/events.ts';
+import type { OrderCreated, OrderReturned } from '@caudal/contract/gen/caudal/orders/v1/events.ts';
 import { type Revenue, Sales } from '@caudal/contract/gen/caudal/orders/v1/sales.ts';
 import { gather, type MultiStreamProjection } from '@caudal/projections/multi-stream/types.ts';
 import { ignored } from '@caudal/projections/types.ts';
@@ -24,7 +25,7 @@ function placed({ country }: OrderCreated, at: Date): Pick<Sales, 'country' | 'd
 
 export const salesByDay: MultiStreamProjection<Sales> = {
   name: 'sales-by-day',
-  version: 1,
+  version: 2,
   codec: Sales,
   gathers: [
     // The facts are the sales of this one order: `soldOrders` says whether they count at the moment.
@@ -41,7 +42,9 @@ export const salesByDay: MultiStreamProjection<Sales> = {
             case 'confirmed':
             case 'shipped':
               return facts?.soldOrders === 0n ? { ...facts, soldOrders: 1n } : facts;
+            // Kept for its returns, which may come months later: only where the order counts.
             case 'delivered':
+              return facts && { ...Sales.fromPartial({ country: facts.country, day: facts.day }), soldOrders: 1n };
             case 'cancelled':
             case 'rejected':
               return undefined;
@@ -58,6 +61,7 @@ export const salesByDay: MultiStreamProjection<Sales> = {
           case 'shipped':
           case 'cancelled':
           case 'rejected':
+          case 'returned':
             return facts ? [salesId(facts)] : [];
           default:
             return [];
@@ -78,6 +82,8 @@ export const salesByDay: MultiStreamProjection<Sales> = {
             return { ...(isSold ? add(view, facts, -1n) : view), cancelledOrders: view.cancelledOrders + 1n };
           case 'rejected':
             return { ...(isSold ? add(view, facts, -1n) : view), rejectedOrders: view.rejectedOrders + 1n };
+          case 'returned':
+            return addReturned(view, event.value);
           default:
             return ignored;
         }
@@ -93,6 +99,24 @@ export const salesByDay: MultiStreamProjection<Sales> = {
     ['country', 'day'],
   ],
 };
+
+/** Adds pieces that are in the stock again, at the price at which they were sold. */
+function addReturned(sales: Sales, { pieces = 0n, price, refund }: OrderReturned): Sales {
+  const back = price ?? refund!;
+  return {
+    ...sales,
+    returnedPieces: sum(sales.returnedPieces, pieces, 'pieces'),
+    returnedRevenue: back.minorUnits === 0n ? sales.returnedRevenue : addAmount(sales.returnedRevenue, back, 1n),
+  };
+}
+
+/** What is left of sales without returns, by currency: zero where all has come back. */
+export function netRevenue({ revenue, returnedRevenue }: Sales): Revenue[] {
+  return revenue.map(({ currency, minorUnits }) => {
+    const back = returnedRevenue.find((amount) => amount.currency === currency)?.minorUnits ?? 0n;
+    return { currency, minorUnits: minorUnits - back };
+  });
+}
 
 /** Adds what an order comes to, or takes it back. */
 function add(sales: Sales, one: Sales, sign: 1n | -1n): Sales {

@@ -14,6 +14,7 @@ import {
 import { notFound } from '@caudal/kernel/errors.ts';
 import type { Condition, StoredView } from '@caudal/projections/types.ts';
 import { service } from '@caudal/rpc/types.ts';
+import { withStatuses } from '../projections/order-parts.ts';
 import { withShipments } from '../projections/order-shipments.ts';
 import { type OpenTexts, withReferences } from '../references.ts';
 import { summarizeOrders } from './summarize-orders.ts';
@@ -54,13 +55,14 @@ export function orderQueryService({ views, openTexts }: { views: ViewReader<Orde
   });
 }
 
-function conditions({ customerId, status }: ListOrdersRequest): Condition[] {
+function conditions({ customerId, status, needsAttention }: ListOrdersRequest): Condition[] {
   const where: Condition[] = [];
   if (customerId) where.push({ key: 'customer_id', equals: customerId });
   if (status !== OrderStatus.ORDER_STATUS_UNSPECIFIED) where.push({ key: 'status', equals: String(status) });
+  if (needsAttention) where.push({ key: 'needs_attention', equals: true });
   return where;
 }
 
 function message(stored: StoredView<Order>): Order {
-  return { ...withShipments(stored.view), etag: viewEtag(stored, order.stream(stored.id)) };
+  return { ...withStatuses(withShipments(stored.view)), etag: viewEtag(stored, order.stream(stored.id)) };
 }

@@ -7,8 +7,10 @@ import {
   SalesQueryServiceService,
 } from '@caudal/contract/gen/caudal/orders/v1/sales.ts';
 import { invalidField } from '@caudal/kernel/errors.ts';
+import { isDay } from '@caudal/kernel/time.ts';
 import type { Condition } from '@caudal/projections/types.ts';
 import { service } from '@caudal/rpc/types.ts';
+import { netRevenue } from '../projections/sales-by-day.ts';
 
 export function salesQueryService({ views }: { views: ViewReader<Sales> }) {
   return service(SalesQueryServiceService, {
@@ -22,7 +24,8 @@ export function salesQueryService({ views }: { views: ViewReader<Sales> }) {
         },
         call,
       );
-      return { sales: page.views.map(({ view }) => view), nextPageToken: page.nextPageToken };
+      const sales = page.views.map(({ view }) => ({ ...view, netRevenue: netRevenue(view) }));
+      return { sales, nextPageToken: page.nextPageToken };
     },
   });
 }
@@ -36,10 +39,4 @@ function conditions({ country, fromDay, toDay }: ListSalesRequest): Condition[] 
   if (country) where.push({ key: 'country', equals: country });
   if (fromDay || toDay) where.push({ key: 'day', atLeast: fromDay || undefined, atMost: toDay || undefined });
   return where;
-}
-
-/** JavaScript moves days that do not exist into the next month. */
-function isDay(day: string): boolean {
-  const time = Date.parse(`${day}T00:00:00Z`);
-  return !Number.isNaN(time) && new Date(time).toISOString().startsWith(day);
 }

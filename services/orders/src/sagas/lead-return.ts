@@ -5,6 +5,7 @@
 import type { InventoryServiceService } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
 import type { PaymentServiceService } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
 import type { ShippingServiceService } from '@caudal/contract/gen/caudal/shipping/v1/shipping.ts';
+import { repeatableMs } from '@caudal/contract/remembered.ts';
 import { CaudalError, isCode, unavailable } from '@caudal/kernel/errors.ts';
 import { derivedIdAt } from '@caudal/kernel/ids.ts';
 import type { Client } from '@caudal/rpc/types.ts';
@@ -21,6 +22,7 @@ import {
   refundOf,
   returned,
   returnRefused,
+  returnUnknown,
 } from '../domain/returns.ts';
 
 export interface ReturnDependencies {
@@ -32,11 +34,8 @@ export interface ReturnDependencies {
 const log = logger('orders');
 const givenUp = counter(
   'orders_returns_given_up_total',
-  'Returns that had no outcome after 29 days: whether pieces and money are back, a person must find out.',
+  'Returns that had no outcome after 29 days, and need attention: a person must find out whether the pieces are back.',
 );
-
-/** How long a return is tried: a day less than the stock remembers the request. */
-const triedMs = 29 * 86_400_000;
 
 /** Refusals of the stock: none of the pieces are put back. */
 const notBack = new Set(['RETURN_TOO_LARGE', 'RESERVATION_NOT_COMMITTED', 'STOCK_NOT_FOUND', 'TOO_MANY_PIECES']);
@@ -53,14 +52,15 @@ export async function leadReturn(
 ): Promise<OrderEvent | undefined> {
   const one = order.returns.find((known) => known.returnId === returnId);
   if (!one || !isRequested(order, returnId)) return undefined;
-  if (context.now.getTime() > one.createTime.getTime() + triedMs) {
+  if (!one.inStock && context.now.getTime() > one.triedSince.getTime() + repeatableMs) {
     log.error(
       { orderId: order.placed!.orderId, returnId },
-      'a return is given up: it is not known what was done of it',
+      'a return needs attention, since it is not known what was done of it: settle it',
     );
     givenUp.add(1);
-    return returnRefused(one, 'RETURN_UNKNOWN');
+    return returnUnknown(one);
   }
+  if (one.inStock) return refund(dependencies, order, one, context);
   const refusal =
     (await notLeft(dependencies, order, one, context)) ||
     (await putBack(dependencies, order, reservationId, one, context));
@@ -96,7 +96,7 @@ async function putBack(
 ): Promise<string> {
   const products = new Set(one.lines.map(({ productId }) => productId));
   const request = {
-    requestId: derivedIdAt(one.createTime.getTime(), reservationId, 'return', one.returnId),
+    requestId: derivedIdAt(one.triedSince.getTime(), reservationId, 'return', one.returnId),
     reservationId,
     lines: one.lines,
     out: outOf(order).filter(({ productId }) => products.has(productId)),

@@ -1,6 +1,7 @@
 /** What a wallet remembers of debits and transfers that have an outcome: a claim each, beside the stream, for 30 days. */
 import type { ClaimContext, ClaimRules } from '@caudal/aggregates/types.ts';
 import type { EventOf, wallet } from '@caudal/contract/entities.ts';
+import { rememberedDays, rememberedMs } from '@caudal/contract/remembered.ts';
 
 /** The outcome of a debit or of a transfer; which of both the claim's id says. */
 export interface WalletOutcome {
@@ -16,11 +17,9 @@ export type WalletContext = ClaimContext<WalletOutcome>;
 /** Outcomes in the order of their numbers in the log: only ever add to its end. */
 const hows = ['taken', 'returned', 'refused', 'barred', 'delivered', 'received'] as const;
 
-const days = 30;
-
 /** Until when an outcome of this time is remembered. */
 export function rememberedUntil(now: Date): Date {
-  return new Date(now.getTime() + days * 86_400_000);
+  return new Date(now.getTime() + rememberedMs);
 }
 
 /** The id of a transfer's claim: a payment may have the same id. It begins with the transfer's, which may be a UUIDv7. */
@@ -68,7 +67,7 @@ function outcomeOf(
 }
 
 export const walletClaims: ClaimRules<WalletOutcome, Event> = {
-  days,
+  days: rememberedDays,
   of(event) {
     const left = outcomeOf(event);
     if (!left) return [];

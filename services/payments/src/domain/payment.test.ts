@@ -168,7 +168,7 @@ describe('a payment that needs attention', () => {
       .gives([settled, voided]);
     after(...refunding)
       .when(settling)
-      .gives([settled, refunded]);
+      .gives([settled, { ...refunded, value: { ...refunded.value, settled: true } } as PaymentEvent]);
     expect(nextStep(after(...voiding, settled, voided).state)).toBeUndefined();
   });
 

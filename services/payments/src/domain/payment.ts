@@ -179,20 +179,21 @@ export function settlePayment(state: PaymentState, _context: DecisionContext, in
   mustNeedAttention(state, input);
   const orderId = state.request!.orderId;
   const pending = firstPending(state);
-  const ended = pending ? completed(state, pending) : [undone(state)];
+  const ended = pending ? completed(state, pending, true) : [undone(state, true)];
   return [{ $case: 'settled', value: { orderId, note: input.note } }, ...ended];
 }
 
-/** The last event of a payment whose undo is done, without refunds of parts. */
-export function undone(state: PaymentState): PaymentEvent {
+/** The last event of a payment whose undo is done, without refunds of parts. `byHand`: by an operator. */
+export function undone(state: PaymentState, byHand = false): PaymentEvent {
   const { request, status, reason } = state;
-  if (status === 'succeeded') return refundedWhole(state);
+  if (status === 'succeeded') return refundedWhole(state, byHand);
   return { $case: 'voided', value: { orderId: request!.orderId, reason } };
 }
 
-function refundedWhole({ request }: PaymentState): PaymentEvent {
+function refundedWhole({ request }: PaymentState, byHand = false): PaymentEvent {
   const { orderId, customerId, amount } = request!;
-  return { $case: 'refunded', value: { orderId, customerId, amount, inParts: false } };
+  const settled = byHand ? { settled: true } : {};
+  return { $case: 'refunded', value: { orderId, customerId, amount, inParts: false, ...settled } };
 }
 
 function mustNeedAttention(state: PaymentState, { paymentId, refundId }: OperatorInput): void {

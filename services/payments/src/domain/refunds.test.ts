@@ -192,7 +192,10 @@ describe('the steps of refunds', () => {
         settlePayment(state, context, { paymentId: 'p1', refundId, note: 'by bank' });
     waiting
       .when(settlingBy('r1'))
-      .gives([{ $case: 'settled', value: { orderId: 'o1', note: 'by bank' } }, done('r1', 200n, 200n)]);
+      .gives([
+        { $case: 'settled', value: { orderId: 'o1', note: 'by bank' } },
+        { $case: 'refundCompleted', value: { ...done('r1', 200n, 200n).value, settled: true } } as PaymentEvent,
+      ]);
     waiting
       .when((state, context) => retryPayment(state, context, { paymentId: 'p1', refundId: 'r1', note: '' }))
       .gives([{ $case: 'retryRequested', value: { orderId: 'o1', note: '' } }]);

@@ -5,6 +5,7 @@
 import type { EventOf, payment } from '@caudal/contract/entities.ts';
 import type { PaymentRequested } from '@caudal/contract/gen/caudal/payments/v1/events.ts';
 import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
+import { repeatableMs } from '@caudal/contract/remembered.ts';
 import { invalidField, notFound, refused } from '@caudal/kernel/errors.ts';
 
 type PaymentEvent = EventOf<typeof payment>;
@@ -33,12 +34,9 @@ export interface Refundable {
 export const mostByHand = 100;
 export const mostRefunds = 200;
 
-/** How long a refund is tried of which a wallet remembers for 30 days whether it is done. */
-const remembersMs = 29 * 86_400_000;
-
 /** Whether nothing can tell any more, by now, whether this refund to a wallet is done. */
 export function isTooOld({ createTime }: RefundState, now: Date): boolean {
-  return now.getTime() > createTime.getTime() + remembersMs;
+  return now.getTime() > createTime.getTime() + repeatableMs;
 }
 
 /** The id of the refund by which an undo pays the rest. Ids of other refunds have no such sign. */
@@ -74,15 +72,22 @@ export function firstPending({ status, refunds }: Refundable): RefundState | und
   return status === 'succeeded' ? refunds.find((refund) => !refund.completed) : undefined;
 }
 
-/** The events of a refund that is paid. */
-export function completed(state: Refundable, { refundId, amount, reason }: RefundState): PaymentEvent[] {
+/** The events of a refund that is paid. `byHand`: by an operator. */
+export function completed(
+  state: Refundable,
+  { refundId, amount, reason }: RefundState,
+  byHand = false,
+): PaymentEvent[] {
   const { orderId, customerId, amount: whole } = state.request!;
   const { currency } = whole!;
   const refunded = paidBack(state) + amount;
   const money = (minorUnits: bigint): Money => ({ minorUnits, currency });
   const done: PaymentEvent = {
     $case: 'refundCompleted',
-    value: { orderId, refundId, customerId, amount: money(amount), reason, refunded: money(refunded) },
+    value: {
+      ...{ orderId, refundId, customerId, amount: money(amount), reason, refunded: money(refunded) },
+      ...(byHand && { settled: true }),
+    },
   };
   if (refunded < whole!.minorUnits) return [done];
   return [done, { $case: 'refunded', value: { orderId, customerId, amount: whole, inParts: true } }];

@@ -175,7 +175,8 @@ export function withdrawShipment(state: ShipmentState, { shipmentId, reason }: M
   if (!state.shipments.some(({ status }) => hasLeft(status)))
     throw refused('CANCEL_ORDER_INSTEAD', `No shipment of the order "${orderId}" has left: cancel the order.`);
   const completes = !isOpenBeside(state, shipmentId);
-  return [{ $case: 'cancelled', value: { orderId, shipmentIds: [shipmentId], completes, reason } }];
+  const { customerId } = state.created!;
+  return [{ $case: 'cancelled', value: { orderId, shipmentIds: [shipmentId], completes, reason, customerId } }];
 }
 
 /** Whether any other shipment of the order is neither delivered nor cancelled. */

@@ -58,7 +58,7 @@ export const cancelled = (...shipmentIds: string[]): ShipmentEvent => ({
 /** The rest in the warehouse is withdrawn. */
 export const withdrawn = (shipmentId: string, { completes = false } = {}): ShipmentEvent => ({
   $case: 'cancelled',
-  value: { orderId: 'o1', shipmentIds: [shipmentId], completes, reason: 'damaged' },
+  value: { orderId: 'o1', shipmentIds: [shipmentId], completes, reason: 'damaged', customerId: 'c1' },
 });
 
 export const after = (...events: ShipmentEvent[]) => given(shipmentDecider, events);

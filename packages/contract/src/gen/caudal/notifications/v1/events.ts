@@ -32,7 +32,7 @@ export interface NotificationRequested {
   customerId: string;
   /**
    * The text: "order_confirmed", "order_shipped", "order_delivered", "order_rejected", "order_cancelled",
-   * "shipment_dispatched", "shipment_tracking_corrected", "payment_refunded" or "email_verification".
+   * "shipment_dispatched", "shipment_tracking_corrected", "shipment_withdrawn", "payment_refunded" or "email_verification".
    */
   template: string;
   orderId: string;
@@ -42,6 +42,10 @@ export interface NotificationRequested {
   /** Of a refund: what was paid back. All of the payment if absent. */
   amount:
     | Money
+    | undefined;
+  /** Of a refund: an operator has paid it back by hand, so it may not be where it came from. */
+  settled?:
+    | boolean
     | undefined;
   /**
    * The shipment, if the mail is about one, and how often its tracking had been corrected: a mail with an older number is
@@ -232,6 +236,7 @@ function createBaseNotificationRequested(): NotificationRequested {
     reason: "",
     paymentId: "",
     amount: undefined,
+    settled: undefined,
     shipmentId: "",
     correction: 0,
     verificationId: "",
@@ -260,6 +265,9 @@ export const NotificationRequested: MessageFns<NotificationRequested> = {
     }
     if (message.amount !== undefined) {
       Money.encode(message.amount, writer.uint32(58).fork()).join();
+    }
+    if (message.settled !== undefined) {
+      writer.uint32(64).bool(message.settled);
     }
     if (message.shipmentId !== "") {
       writer.uint32(82).string(message.shipmentId);
@@ -342,6 +350,14 @@ export const NotificationRequested: MessageFns<NotificationRequested> = {
             message.amount = Money.decode(reader, reader.uint32());
             continue;
           }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.settled = reader.bool();
+            continue;
+          }
           case 10: {
             if (tag !== 82) {
               break;
@@ -403,6 +419,7 @@ export const NotificationRequested: MessageFns<NotificationRequested> = {
         ? globalThis.String(object.payment_id)
         : "",
       amount: isSet(object.amount) ? Money.fromJSON(object.amount) : undefined,
+      settled: isSet(object.settled) ? globalThis.Boolean(object.settled) : undefined,
       shipmentId: isSet(object.shipmentId)
         ? globalThis.String(object.shipmentId)
         : isSet(object.shipment_id)
@@ -440,6 +457,9 @@ export const NotificationRequested: MessageFns<NotificationRequested> = {
     if (message.amount !== undefined) {
       obj.amount = Money.toJSON(message.amount);
     }
+    if (message.settled !== undefined) {
+      obj.settled = message.settled;
+    }
     if (message.shipmentId !== "") {
       obj.shipmentId = message.shipmentId;
     }
@@ -466,6 +486,7 @@ export const NotificationRequested: MessageFns<NotificationRequested> = {
     message.amount = (object.amount !== undefined && object.amount !== null)
       ? Money.fromPartial(object.amount)
       : undefined;
+    message.settled = object.settled ?? undefined;
     message.shipmentId = object.shipmentId ?? "";
     message.correction = object.correction ?? 0;
     message.verificationId = object.verificationId ?? "";

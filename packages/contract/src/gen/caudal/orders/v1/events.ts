@@ -28,6 +28,8 @@ export interface OrderEvent {
     | { $case: "returnRequested"; value: OrderReturnRequested }
     | { $case: "returned"; value: OrderReturned }
     | { $case: "returnRefused"; value: OrderReturnRefused }
+    | { $case: "returnAttentionNeeded"; value: OrderReturnAttentionNeeded }
+    | { $case: "returnRetried"; value: OrderReturnRetried }
     | undefined;
 }
 
@@ -50,12 +52,31 @@ export interface OrderReturned {
     | undefined;
   /** Why less is refunded than the pieces cost. */
   refundRefusal: string;
+  /** Its pieces, and what they were sold for. Absent in events that are older than these fields. */
+  pieces?: bigint | undefined;
+  price?: Money | undefined;
 }
 
 /** The stock has none of the pieces of a return out, so nothing is refunded. */
 export interface OrderReturnRefused {
   returnId: string;
   reason: string;
+  /** What an operator has noted who has ended it. */
+  note?: string | undefined;
+}
+
+/** A return had no outcome for so long that the stock may have forgotten it. Nothing is tried until an operator decides. */
+export interface OrderReturnAttentionNeeded {
+  returnId: string;
+  reason: string;
+}
+
+/** An operator has had a return tried again that needed attention. */
+export interface OrderReturnRetried {
+  returnId: string;
+  /** Its pieces are in the stock already: only the refund is left to do. */
+  inStock: boolean;
+  note: string;
 }
 
 /** An order was placed. */
@@ -312,6 +333,12 @@ export const OrderEvent: MessageFns<OrderEvent> = {
       case "returnRefused":
         OrderReturnRefused.encode(message.event.value, writer.uint32(178).fork()).join();
         break;
+      case "returnAttentionNeeded":
+        OrderReturnAttentionNeeded.encode(message.event.value, writer.uint32(186).fork()).join();
+        break;
+      case "returnRetried":
+        OrderReturnRetried.encode(message.event.value, writer.uint32(194).fork()).join();
+        break;
     }
     return writer;
   },
@@ -417,6 +444,25 @@ export const OrderEvent: MessageFns<OrderEvent> = {
             message.event = { $case: "returnRefused", value: OrderReturnRefused.decode(reader, reader.uint32()) };
             continue;
           }
+          case 23: {
+            if (tag !== 186) {
+              break;
+            }
+
+            message.event = {
+              $case: "returnAttentionNeeded",
+              value: OrderReturnAttentionNeeded.decode(reader, reader.uint32()),
+            };
+            continue;
+          }
+          case 24: {
+            if (tag !== 194) {
+              break;
+            }
+
+            message.event = { $case: "returnRetried", value: OrderReturnRetried.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -461,6 +507,14 @@ export const OrderEvent: MessageFns<OrderEvent> = {
         ? { $case: "returnRefused", value: OrderReturnRefused.fromJSON(object.returnRefused) }
         : isSet(object.return_refused)
         ? { $case: "returnRefused", value: OrderReturnRefused.fromJSON(object.return_refused) }
+        : isSet(object.returnAttentionNeeded)
+        ? { $case: "returnAttentionNeeded", value: OrderReturnAttentionNeeded.fromJSON(object.returnAttentionNeeded) }
+        : isSet(object.return_attention_needed)
+        ? { $case: "returnAttentionNeeded", value: OrderReturnAttentionNeeded.fromJSON(object.return_attention_needed) }
+        : isSet(object.returnRetried)
+        ? { $case: "returnRetried", value: OrderReturnRetried.fromJSON(object.returnRetried) }
+        : isSet(object.return_retried)
+        ? { $case: "returnRetried", value: OrderReturnRetried.fromJSON(object.return_retried) }
         : undefined,
     };
   },
@@ -489,6 +543,10 @@ export const OrderEvent: MessageFns<OrderEvent> = {
       obj.returned = OrderReturned.toJSON(message.event.value);
     } else if (message.event?.$case === "returnRefused") {
       obj.returnRefused = OrderReturnRefused.toJSON(message.event.value);
+    } else if (message.event?.$case === "returnAttentionNeeded") {
+      obj.returnAttentionNeeded = OrderReturnAttentionNeeded.toJSON(message.event.value);
+    } else if (message.event?.$case === "returnRetried") {
+      obj.returnRetried = OrderReturnRetried.toJSON(message.event.value);
     }
     return obj;
   },
@@ -562,6 +620,21 @@ export const OrderEvent: MessageFns<OrderEvent> = {
       case "returnRefused": {
         if (object.event?.value !== undefined && object.event?.value !== null) {
           message.event = { $case: "returnRefused", value: OrderReturnRefused.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "returnAttentionNeeded": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = {
+            $case: "returnAttentionNeeded",
+            value: OrderReturnAttentionNeeded.fromPartial(object.event.value),
+          };
+        }
+        break;
+      }
+      case "returnRetried": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "returnRetried", value: OrderReturnRetried.fromPartial(object.event.value) };
         }
         break;
       }
@@ -694,7 +767,7 @@ export const OrderReturnRequested: MessageFns<OrderReturnRequested> = {
 };
 
 function createBaseOrderReturned(): OrderReturned {
-  return { returnId: "", customerId: "", refund: undefined, refundRefusal: "" };
+  return { returnId: "", customerId: "", refund: undefined, refundRefusal: "", pieces: undefined, price: undefined };
 }
 
 export const OrderReturned: MessageFns<OrderReturned> = {
@@ -710,6 +783,15 @@ export const OrderReturned: MessageFns<OrderReturned> = {
     }
     if (message.refundRefusal !== "") {
       writer.uint32(34).string(message.refundRefusal);
+    }
+    if (message.pieces !== undefined) {
+      if (BigInt.asIntN(64, message.pieces) !== message.pieces) {
+        throw new globalThis.Error("value provided for field message.pieces of type int64 too large");
+      }
+      writer.uint32(40).int64(message.pieces);
+    }
+    if (message.price !== undefined) {
+      Money.encode(message.price, writer.uint32(50).fork()).join();
     }
     return writer;
   },
@@ -759,6 +841,22 @@ export const OrderReturned: MessageFns<OrderReturned> = {
             message.refundRefusal = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.pieces = reader.int64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.price = Money.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -789,6 +887,8 @@ export const OrderReturned: MessageFns<OrderReturned> = {
         : isSet(object.refund_refusal)
         ? globalThis.String(object.refund_refusal)
         : "",
+      pieces: isSet(object.pieces) ? BigInt(object.pieces) : undefined,
+      price: isSet(object.price) ? Money.fromJSON(object.price) : undefined,
     };
   },
 
@@ -806,6 +906,12 @@ export const OrderReturned: MessageFns<OrderReturned> = {
     if (message.refundRefusal !== "") {
       obj.refundRefusal = message.refundRefusal;
     }
+    if (message.pieces !== undefined) {
+      obj.pieces = message.pieces.toString();
+    }
+    if (message.price !== undefined) {
+      obj.price = Money.toJSON(message.price);
+    }
     return obj;
   },
 
@@ -820,12 +926,14 @@ export const OrderReturned: MessageFns<OrderReturned> = {
       ? Money.fromPartial(object.refund)
       : undefined;
     message.refundRefusal = object.refundRefusal ?? "";
+    message.pieces = (object.pieces !== undefined && object.pieces !== null) ? BigInt(object.pieces) : undefined;
+    message.price = (object.price !== undefined && object.price !== null) ? Money.fromPartial(object.price) : undefined;
     return message;
   },
 };
 
 function createBaseOrderReturnRefused(): OrderReturnRefused {
-  return { returnId: "", reason: "" };
+  return { returnId: "", reason: "", note: undefined };
 }
 
 export const OrderReturnRefused: MessageFns<OrderReturnRefused> = {
@@ -835,6 +943,9 @@ export const OrderReturnRefused: MessageFns<OrderReturnRefused> = {
     }
     if (message.reason !== "") {
       writer.uint32(18).string(message.reason);
+    }
+    if (message.note !== undefined) {
+      writer.uint32(26).string(message.note);
     }
     return writer;
   },
@@ -868,6 +979,14 @@ export const OrderReturnRefused: MessageFns<OrderReturnRefused> = {
             message.reason = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.note = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -888,6 +1007,7 @@ export const OrderReturnRefused: MessageFns<OrderReturnRefused> = {
         ? globalThis.String(object.return_id)
         : "",
       reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      note: isSet(object.note) ? globalThis.String(object.note) : undefined,
     };
   },
 
@@ -899,6 +1019,9 @@ export const OrderReturnRefused: MessageFns<OrderReturnRefused> = {
     if (message.reason !== "") {
       obj.reason = message.reason;
     }
+    if (message.note !== undefined) {
+      obj.note = message.note;
+    }
     return obj;
   },
 
@@ -909,6 +1032,205 @@ export const OrderReturnRefused: MessageFns<OrderReturnRefused> = {
     const message = createBaseOrderReturnRefused();
     message.returnId = object.returnId ?? "";
     message.reason = object.reason ?? "";
+    message.note = object.note ?? undefined;
+    return message;
+  },
+};
+
+function createBaseOrderReturnAttentionNeeded(): OrderReturnAttentionNeeded {
+  return { returnId: "", reason: "" };
+}
+
+export const OrderReturnAttentionNeeded: MessageFns<OrderReturnAttentionNeeded> = {
+  encode(message: OrderReturnAttentionNeeded, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.returnId !== "") {
+      writer.uint32(10).string(message.returnId);
+    }
+    if (message.reason !== "") {
+      writer.uint32(18).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OrderReturnAttentionNeeded {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOrderReturnAttentionNeeded();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.returnId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): OrderReturnAttentionNeeded {
+    return {
+      returnId: isSet(object.returnId)
+        ? globalThis.String(object.returnId)
+        : isSet(object.return_id)
+        ? globalThis.String(object.return_id)
+        : "",
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+    };
+  },
+
+  toJSON(message: OrderReturnAttentionNeeded): unknown {
+    const obj: any = {};
+    if (message.returnId !== "") {
+      obj.returnId = message.returnId;
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<OrderReturnAttentionNeeded>, I>>(base?: I): OrderReturnAttentionNeeded {
+    return OrderReturnAttentionNeeded.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<OrderReturnAttentionNeeded>, I>>(object: I): OrderReturnAttentionNeeded {
+    const message = createBaseOrderReturnAttentionNeeded();
+    message.returnId = object.returnId ?? "";
+    message.reason = object.reason ?? "";
+    return message;
+  },
+};
+
+function createBaseOrderReturnRetried(): OrderReturnRetried {
+  return { returnId: "", inStock: false, note: "" };
+}
+
+export const OrderReturnRetried: MessageFns<OrderReturnRetried> = {
+  encode(message: OrderReturnRetried, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.returnId !== "") {
+      writer.uint32(10).string(message.returnId);
+    }
+    if (message.inStock !== false) {
+      writer.uint32(16).bool(message.inStock);
+    }
+    if (message.note !== "") {
+      writer.uint32(26).string(message.note);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OrderReturnRetried {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOrderReturnRetried();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.returnId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.inStock = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.note = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): OrderReturnRetried {
+    return {
+      returnId: isSet(object.returnId)
+        ? globalThis.String(object.returnId)
+        : isSet(object.return_id)
+        ? globalThis.String(object.return_id)
+        : "",
+      inStock: isSet(object.inStock)
+        ? globalThis.Boolean(object.inStock)
+        : isSet(object.in_stock)
+        ? globalThis.Boolean(object.in_stock)
+        : false,
+      note: isSet(object.note) ? globalThis.String(object.note) : "",
+    };
+  },
+
+  toJSON(message: OrderReturnRetried): unknown {
+    const obj: any = {};
+    if (message.returnId !== "") {
+      obj.returnId = message.returnId;
+    }
+    if (message.inStock !== false) {
+      obj.inStock = message.inStock;
+    }
+    if (message.note !== "") {
+      obj.note = message.note;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<OrderReturnRetried>, I>>(base?: I): OrderReturnRetried {
+    return OrderReturnRetried.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<OrderReturnRetried>, I>>(object: I): OrderReturnRetried {
+    const message = createBaseOrderReturnRetried();
+    message.returnId = object.returnId ?? "";
+    message.inStock = object.inStock ?? false;
+    message.note = object.note ?? "";
     return message;
   },
 };

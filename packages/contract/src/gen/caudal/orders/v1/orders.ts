@@ -9,6 +9,8 @@ import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import type { handleUnaryCall, UntypedServiceImplementation } from "@grpc/grpc-js";
 import { FieldMask } from "../../../google/protobuf/field_mask.ts";
 import { Timestamp } from "../../../google/protobuf/timestamp.ts";
+import { PaymentStatus, paymentStatusFromJSON, paymentStatusToJSON } from "../../payments/v1/payments.ts";
+import { ShipmentStatus, shipmentStatusFromJSON, shipmentStatusToJSON } from "../../shipping/v1/shipping.ts";
 import { Money } from "../../type/v1/money.ts";
 
 export const protobufPackage = "caudal.orders.v1";
@@ -183,10 +185,12 @@ export const OrderReturnStatus = {
   ORDER_RETURN_STATUS_REQUESTED: 1,
   /** ORDER_RETURN_STATUS_RETURNED - Its pieces are in the stock again. Its refund, if there is one, is in progress. */
   ORDER_RETURN_STATUS_RETURNED: 2,
-  /** ORDER_RETURN_STATUS_REFUNDED - Its pieces are in the stock again, and its refund is paid. Answers of commands say RETURNED: only queries read the payment. */
+  /** ORDER_RETURN_STATUS_REFUNDED - Its pieces are in the stock again, and its refund is paid. */
   ORDER_RETURN_STATUS_REFUNDED: 3,
   /** ORDER_RETURN_STATUS_REFUSED - The stock has none of its pieces out. Nothing is refunded. */
   ORDER_RETURN_STATUS_REFUSED: 4,
+  /** ORDER_RETURN_STATUS_NEEDS_ATTENTION - It had no outcome for 29 days. It is not known whether its pieces are in the stock: an operator looks, and settles it. */
+  ORDER_RETURN_STATUS_NEEDS_ATTENTION: 5,
 } as const;
 
 export type OrderReturnStatus = typeof OrderReturnStatus[keyof typeof OrderReturnStatus];
@@ -197,6 +201,7 @@ export namespace OrderReturnStatus {
   export type ORDER_RETURN_STATUS_RETURNED = typeof OrderReturnStatus.ORDER_RETURN_STATUS_RETURNED;
   export type ORDER_RETURN_STATUS_REFUNDED = typeof OrderReturnStatus.ORDER_RETURN_STATUS_REFUNDED;
   export type ORDER_RETURN_STATUS_REFUSED = typeof OrderReturnStatus.ORDER_RETURN_STATUS_REFUSED;
+  export type ORDER_RETURN_STATUS_NEEDS_ATTENTION = typeof OrderReturnStatus.ORDER_RETURN_STATUS_NEEDS_ATTENTION;
 }
 
 export function orderReturnStatusFromJSON(object: any): OrderReturnStatus {
@@ -216,6 +221,9 @@ export function orderReturnStatusFromJSON(object: any): OrderReturnStatus {
     case 4:
     case "ORDER_RETURN_STATUS_REFUSED":
       return OrderReturnStatus.ORDER_RETURN_STATUS_REFUSED;
+    case 5:
+    case "ORDER_RETURN_STATUS_NEEDS_ATTENTION":
+      return OrderReturnStatus.ORDER_RETURN_STATUS_NEEDS_ATTENTION;
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum OrderReturnStatus");
   }
@@ -233,8 +241,65 @@ export function orderReturnStatusToJSON(object: OrderReturnStatus): string {
       return "ORDER_RETURN_STATUS_REFUNDED";
     case OrderReturnStatus.ORDER_RETURN_STATUS_REFUSED:
       return "ORDER_RETURN_STATUS_REFUSED";
+    case OrderReturnStatus.ORDER_RETURN_STATUS_NEEDS_ATTENTION:
+      return "ORDER_RETURN_STATUS_NEEDS_ATTENTION";
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum OrderReturnStatus");
+  }
+}
+
+/** What an operator decides on a return that needs attention. */
+export const ReturnDecision = {
+  /** RETURN_DECISION_UNSPECIFIED - Not specified. */
+  RETURN_DECISION_UNSPECIFIED: 0,
+  /** RETURN_DECISION_PUT_BACK - The stock has not got its pieces: put them back, and refund them. */
+  RETURN_DECISION_PUT_BACK: 1,
+  /** RETURN_DECISION_REFUND - The stock has got its pieces: refund them. A refund that was made already is not made again. */
+  RETURN_DECISION_REFUND: 2,
+  /** RETURN_DECISION_REFUSE - Do neither: the pieces count as not returned. */
+  RETURN_DECISION_REFUSE: 3,
+} as const;
+
+export type ReturnDecision = typeof ReturnDecision[keyof typeof ReturnDecision];
+
+export namespace ReturnDecision {
+  export type RETURN_DECISION_UNSPECIFIED = typeof ReturnDecision.RETURN_DECISION_UNSPECIFIED;
+  export type RETURN_DECISION_PUT_BACK = typeof ReturnDecision.RETURN_DECISION_PUT_BACK;
+  export type RETURN_DECISION_REFUND = typeof ReturnDecision.RETURN_DECISION_REFUND;
+  export type RETURN_DECISION_REFUSE = typeof ReturnDecision.RETURN_DECISION_REFUSE;
+}
+
+export function returnDecisionFromJSON(object: any): ReturnDecision {
+  switch (object) {
+    case 0:
+    case "RETURN_DECISION_UNSPECIFIED":
+      return ReturnDecision.RETURN_DECISION_UNSPECIFIED;
+    case 1:
+    case "RETURN_DECISION_PUT_BACK":
+      return ReturnDecision.RETURN_DECISION_PUT_BACK;
+    case 2:
+    case "RETURN_DECISION_REFUND":
+      return ReturnDecision.RETURN_DECISION_REFUND;
+    case 3:
+    case "RETURN_DECISION_REFUSE":
+      return ReturnDecision.RETURN_DECISION_REFUSE;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum ReturnDecision");
+  }
+}
+
+export function returnDecisionToJSON(object: ReturnDecision): string {
+  switch (object) {
+    case ReturnDecision.RETURN_DECISION_UNSPECIFIED:
+      return "RETURN_DECISION_UNSPECIFIED";
+    case ReturnDecision.RETURN_DECISION_PUT_BACK:
+      return "RETURN_DECISION_PUT_BACK";
+    case ReturnDecision.RETURN_DECISION_REFUND:
+      return "RETURN_DECISION_REFUND";
+    case ReturnDecision.RETURN_DECISION_REFUSE:
+      return "RETURN_DECISION_REFUSE";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum ReturnDecision");
   }
 }
 
@@ -378,7 +443,7 @@ export interface OrderReturn {
   status: OrderReturnStatus;
   /** Why the pieces have come back. */
   reason: string;
-  /** Why it was refused. */
+  /** Why it was refused, or needs attention. */
   refusal: string;
   /** Why less is refunded than was requested. */
   refundRefusal: string;
@@ -414,7 +479,7 @@ export interface OrderLine {
 export interface OrderPayment {
   /** The payment. */
   paymentId: string;
-  /** "requested", "succeeded", "failed", "voided", "refunded". */
+  /** The former notation of `payment_status`: "requested", "succeeded", "failed", "voided", "refunded". */
   status: string;
   /** The amount of the payment. */
   amount:
@@ -426,6 +491,8 @@ export interface OrderPayment {
     | undefined;
   /** Its refunds in parts, the oldest first. That of a return has the id `return.` and the return's. */
   refunds: OrderRefund[];
+  /** Its status, as the payment itself shows it. Steps at the gateway are not shown here. */
+  paymentStatus: PaymentStatus;
 }
 
 /** A refund of a part of the payment. */
@@ -444,7 +511,10 @@ export interface OrderRefund {
 export interface OrderShipment {
   /** The shipment. */
   shipmentId: string;
-  /** "created", "dispatched", "delivery_failed", "lost", "returned", "delivered", "cancelled". */
+  /**
+   * The former notation of `shipment_status`: "created", "dispatched", "delivery_failed", "lost", "returned", "delivered",
+   * "cancelled".
+   */
   status: string;
   /** The carrier. */
   carrier: string;
@@ -452,6 +522,8 @@ export interface OrderShipment {
   trackingNumber: string;
   /** The pieces in it. */
   lines: OrderShipmentLine[];
+  /** Its status, as the shipment itself shows it. */
+  shipmentStatus: ShipmentStatus;
 }
 
 /** Pieces of one product in a shipment. */
@@ -520,6 +592,21 @@ export interface ReturnOrderRequest {
   refund: Money | undefined;
 }
 
+export interface SettleReturnRequest {
+  /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
+  requestId: string;
+  /** The order. */
+  orderId: string;
+  /** If given, the command is refused when the order has changed since this etag. */
+  etag: string;
+  /** The return that needs attention. */
+  returnId: string;
+  /** What is to be done. */
+  decision: ReturnDecision;
+  /** What the operator has found. */
+  note: string;
+}
+
 export interface CancelOrderRequest {
   /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
   requestId: string;
@@ -553,6 +640,8 @@ export interface ListOrdersRequest {
     | undefined;
   /** "create_time desc" (the default) or "create_time": the oldest first, in which what is new comes at the end. */
   orderBy: string;
+  /** Only orders with a return that needs attention. */
+  needsAttention: boolean;
 }
 
 export interface ListOrdersResponse {
@@ -1541,7 +1630,7 @@ export const OrderLine: MessageFns<OrderLine> = {
 };
 
 function createBaseOrderPayment(): OrderPayment {
-  return { paymentId: "", status: "", amount: undefined, refunded: undefined, refunds: [] };
+  return { paymentId: "", status: "", amount: undefined, refunded: undefined, refunds: [], paymentStatus: 0 };
 }
 
 export const OrderPayment: MessageFns<OrderPayment> = {
@@ -1560,6 +1649,9 @@ export const OrderPayment: MessageFns<OrderPayment> = {
     }
     for (const v of message.refunds) {
       OrderRefund.encode(v!, writer.uint32(42).fork()).join();
+    }
+    if (message.paymentStatus !== 0) {
+      writer.uint32(48).int32(message.paymentStatus);
     }
     return writer;
   },
@@ -1617,6 +1709,14 @@ export const OrderPayment: MessageFns<OrderPayment> = {
             message.refunds.push(OrderRefund.decode(reader, reader.uint32()));
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.paymentStatus = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1640,6 +1740,11 @@ export const OrderPayment: MessageFns<OrderPayment> = {
       amount: isSet(object.amount) ? Money.fromJSON(object.amount) : undefined,
       refunded: isSet(object.refunded) ? Money.fromJSON(object.refunded) : undefined,
       refunds: globalThis.Array.isArray(object?.refunds) ? object.refunds.map((e: any) => OrderRefund.fromJSON(e)) : [],
+      paymentStatus: isSet(object.paymentStatus)
+        ? paymentStatusFromJSON(object.paymentStatus)
+        : isSet(object.payment_status)
+        ? paymentStatusFromJSON(object.payment_status)
+        : 0,
     };
   },
 
@@ -1660,6 +1765,9 @@ export const OrderPayment: MessageFns<OrderPayment> = {
     if (message.refunds?.length) {
       obj.refunds = message.refunds.map((e) => OrderRefund.toJSON(e));
     }
+    if (message.paymentStatus !== 0) {
+      obj.paymentStatus = paymentStatusToJSON(message.paymentStatus);
+    }
     return obj;
   },
 
@@ -1677,6 +1785,7 @@ export const OrderPayment: MessageFns<OrderPayment> = {
       ? Money.fromPartial(object.refunded)
       : undefined;
     message.refunds = object.refunds?.map((e) => OrderRefund.fromPartial(e)) || [];
+    message.paymentStatus = object.paymentStatus ?? 0;
     return message;
   },
 };
@@ -1789,7 +1898,7 @@ export const OrderRefund: MessageFns<OrderRefund> = {
 };
 
 function createBaseOrderShipment(): OrderShipment {
-  return { shipmentId: "", status: "", carrier: "", trackingNumber: "", lines: [] };
+  return { shipmentId: "", status: "", carrier: "", trackingNumber: "", lines: [], shipmentStatus: 0 };
 }
 
 export const OrderShipment: MessageFns<OrderShipment> = {
@@ -1808,6 +1917,9 @@ export const OrderShipment: MessageFns<OrderShipment> = {
     }
     for (const v of message.lines) {
       OrderShipmentLine.encode(v!, writer.uint32(42).fork()).join();
+    }
+    if (message.shipmentStatus !== 0) {
+      writer.uint32(48).int32(message.shipmentStatus);
     }
     return writer;
   },
@@ -1865,6 +1977,14 @@ export const OrderShipment: MessageFns<OrderShipment> = {
             message.lines.push(OrderShipmentLine.decode(reader, reader.uint32()));
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.shipmentStatus = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1892,6 +2012,11 @@ export const OrderShipment: MessageFns<OrderShipment> = {
         ? globalThis.String(object.tracking_number)
         : "",
       lines: globalThis.Array.isArray(object?.lines) ? object.lines.map((e: any) => OrderShipmentLine.fromJSON(e)) : [],
+      shipmentStatus: isSet(object.shipmentStatus)
+        ? shipmentStatusFromJSON(object.shipmentStatus)
+        : isSet(object.shipment_status)
+        ? shipmentStatusFromJSON(object.shipment_status)
+        : 0,
     };
   },
 
@@ -1912,6 +2037,9 @@ export const OrderShipment: MessageFns<OrderShipment> = {
     if (message.lines?.length) {
       obj.lines = message.lines.map((e) => OrderShipmentLine.toJSON(e));
     }
+    if (message.shipmentStatus !== 0) {
+      obj.shipmentStatus = shipmentStatusToJSON(message.shipmentStatus);
+    }
     return obj;
   },
 
@@ -1925,6 +2053,7 @@ export const OrderShipment: MessageFns<OrderShipment> = {
     message.carrier = object.carrier ?? "";
     message.trackingNumber = object.trackingNumber ?? "";
     message.lines = object.lines?.map((e) => OrderShipmentLine.fromPartial(e)) || [];
+    message.shipmentStatus = object.shipmentStatus ?? 0;
     return message;
   },
 };
@@ -2666,6 +2795,167 @@ export const ReturnOrderRequest: MessageFns<ReturnOrderRequest> = {
   },
 };
 
+function createBaseSettleReturnRequest(): SettleReturnRequest {
+  return { requestId: "", orderId: "", etag: "", returnId: "", decision: 0, note: "" };
+}
+
+export const SettleReturnRequest: MessageFns<SettleReturnRequest> = {
+  encode(message: SettleReturnRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    if (message.orderId !== "") {
+      writer.uint32(18).string(message.orderId);
+    }
+    if (message.etag !== "") {
+      writer.uint32(26).string(message.etag);
+    }
+    if (message.returnId !== "") {
+      writer.uint32(34).string(message.returnId);
+    }
+    if (message.decision !== 0) {
+      writer.uint32(40).int32(message.decision);
+    }
+    if (message.note !== "") {
+      writer.uint32(50).string(message.note);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SettleReturnRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSettleReturnRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.orderId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.etag = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.returnId = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.decision = reader.int32() as any;
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.note = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SettleReturnRequest {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      orderId: isSet(object.orderId)
+        ? globalThis.String(object.orderId)
+        : isSet(object.order_id)
+        ? globalThis.String(object.order_id)
+        : "",
+      etag: isSet(object.etag) ? globalThis.String(object.etag) : "",
+      returnId: isSet(object.returnId)
+        ? globalThis.String(object.returnId)
+        : isSet(object.return_id)
+        ? globalThis.String(object.return_id)
+        : "",
+      decision: isSet(object.decision) ? returnDecisionFromJSON(object.decision) : 0,
+      note: isSet(object.note) ? globalThis.String(object.note) : "",
+    };
+  },
+
+  toJSON(message: SettleReturnRequest): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.orderId !== "") {
+      obj.orderId = message.orderId;
+    }
+    if (message.etag !== "") {
+      obj.etag = message.etag;
+    }
+    if (message.returnId !== "") {
+      obj.returnId = message.returnId;
+    }
+    if (message.decision !== 0) {
+      obj.decision = returnDecisionToJSON(message.decision);
+    }
+    if (message.note !== "") {
+      obj.note = message.note;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<SettleReturnRequest>, I>>(base?: I): SettleReturnRequest {
+    return SettleReturnRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<SettleReturnRequest>, I>>(object: I): SettleReturnRequest {
+    const message = createBaseSettleReturnRequest();
+    message.requestId = object.requestId ?? "";
+    message.orderId = object.orderId ?? "";
+    message.etag = object.etag ?? "";
+    message.returnId = object.returnId ?? "";
+    message.decision = object.decision ?? 0;
+    message.note = object.note ?? "";
+    return message;
+  },
+};
+
 function createBaseCancelOrderRequest(): CancelOrderRequest {
   return { requestId: "", orderId: "", etag: "", reason: "" };
 }
@@ -2885,7 +3175,15 @@ export const GetOrderRequest: MessageFns<GetOrderRequest> = {
 };
 
 function createBaseListOrdersRequest(): ListOrdersRequest {
-  return { customerId: "", status: 0, pageSize: 0, pageToken: "", readMask: undefined, orderBy: "" };
+  return {
+    customerId: "",
+    status: 0,
+    pageSize: 0,
+    pageToken: "",
+    readMask: undefined,
+    orderBy: "",
+    needsAttention: false,
+  };
 }
 
 export const ListOrdersRequest: MessageFns<ListOrdersRequest> = {
@@ -2907,6 +3205,9 @@ export const ListOrdersRequest: MessageFns<ListOrdersRequest> = {
     }
     if (message.orderBy !== "") {
       writer.uint32(50).string(message.orderBy);
+    }
+    if (message.needsAttention !== false) {
+      writer.uint32(56).bool(message.needsAttention);
     }
     return writer;
   },
@@ -2972,6 +3273,14 @@ export const ListOrdersRequest: MessageFns<ListOrdersRequest> = {
             message.orderBy = reader.string();
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.needsAttention = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3012,6 +3321,11 @@ export const ListOrdersRequest: MessageFns<ListOrdersRequest> = {
         : isSet(object.order_by)
         ? globalThis.String(object.order_by)
         : "",
+      needsAttention: isSet(object.needsAttention)
+        ? globalThis.Boolean(object.needsAttention)
+        : isSet(object.needs_attention)
+        ? globalThis.Boolean(object.needs_attention)
+        : false,
     };
   },
 
@@ -3035,6 +3349,9 @@ export const ListOrdersRequest: MessageFns<ListOrdersRequest> = {
     if (message.orderBy !== "") {
       obj.orderBy = message.orderBy;
     }
+    if (message.needsAttention !== false) {
+      obj.needsAttention = message.needsAttention;
+    }
     return obj;
   },
 
@@ -3049,6 +3366,7 @@ export const ListOrdersRequest: MessageFns<ListOrdersRequest> = {
     message.pageToken = object.pageToken ?? "";
     message.readMask = object.readMask ?? undefined;
     message.orderBy = object.orderBy ?? "";
+    message.needsAttention = object.needsAttention ?? false;
     return message;
   },
 };
@@ -3607,6 +3925,16 @@ export const OrderServiceService = {
     responseSerialize: (value: Order): Buffer => Buffer.from(Order.encode(value).finish()),
     responseDeserialize: (value: Buffer): Order => Order.decode(value),
   },
+  /** Decides on a return that needs attention, after an operator has looked into the events of the stock. */
+  settleReturn: {
+    path: "/caudal.orders.v1.OrderService/SettleReturn" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: SettleReturnRequest): Buffer => Buffer.from(SettleReturnRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): SettleReturnRequest => SettleReturnRequest.decode(value),
+    responseSerialize: (value: Order): Buffer => Buffer.from(Order.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Order => Order.decode(value),
+  },
 } as const;
 
 export interface OrderServiceServer extends UntypedServiceImplementation {
@@ -3622,6 +3950,8 @@ export interface OrderServiceServer extends UntypedServiceImplementation {
    * back and their price is refunded: read the order for the status of the return.
    */
   returnOrder: handleUnaryCall<ReturnOrderRequest, Order>;
+  /** Decides on a return that needs attention, after an operator has looked into the events of the stock. */
+  settleReturn: handleUnaryCall<SettleReturnRequest, Order>;
 }
 
 /** Reads orders. */

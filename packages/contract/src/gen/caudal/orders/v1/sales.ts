@@ -30,12 +30,18 @@ export interface Sales {
   soldOrders: bigint;
   /** Pieces of the sold ones. */
   soldPieces: bigint;
-  /** What the sold ones come to, by currency. */
+  /** What the sold ones come to, by currency: gross of returns. */
   revenue: Revenue[];
   /** Those that were cancelled for their buyers, paid before or not. */
   cancelledOrders: bigint;
   /** Those that could not be fulfilled, paid before or not. */
   rejectedOrders: bigint;
+  /** Pieces of the sold ones that were returned and are in the stock again. */
+  returnedPieces: bigint;
+  /** What the returned pieces were sold for, whatever was refunded for them. */
+  returnedRevenue: Revenue[];
+  /** `revenue` less `returned_revenue`. A currency of which all was returned has zero. */
+  netRevenue: Revenue[];
 }
 
 /** A sum of money in one currency. As Money is written, but sums may be greater than any single amount. */
@@ -78,6 +84,9 @@ function createBaseSales(): Sales {
     revenue: [],
     cancelledOrders: 0n,
     rejectedOrders: 0n,
+    returnedPieces: 0n,
+    returnedRevenue: [],
+    netRevenue: [],
   };
 }
 
@@ -121,6 +130,18 @@ export const Sales: MessageFns<Sales> = {
         throw new globalThis.Error("value provided for field message.rejectedOrders of type int64 too large");
       }
       writer.uint32(64).int64(message.rejectedOrders);
+    }
+    if (message.returnedPieces !== 0n) {
+      if (BigInt.asIntN(64, message.returnedPieces) !== message.returnedPieces) {
+        throw new globalThis.Error("value provided for field message.returnedPieces of type int64 too large");
+      }
+      writer.uint32(72).int64(message.returnedPieces);
+    }
+    for (const v of message.returnedRevenue) {
+      Revenue.encode(v!, writer.uint32(82).fork()).join();
+    }
+    for (const v of message.netRevenue) {
+      Revenue.encode(v!, writer.uint32(90).fork()).join();
     }
     return writer;
   },
@@ -202,6 +223,30 @@ export const Sales: MessageFns<Sales> = {
             message.rejectedOrders = reader.int64() as bigint;
             continue;
           }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.returnedPieces = reader.int64() as bigint;
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.returnedRevenue.push(Revenue.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.netRevenue.push(Revenue.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -246,6 +291,21 @@ export const Sales: MessageFns<Sales> = {
         : isSet(object.rejected_orders)
         ? BigInt(object.rejected_orders)
         : 0n,
+      returnedPieces: isSet(object.returnedPieces)
+        ? BigInt(object.returnedPieces)
+        : isSet(object.returned_pieces)
+        ? BigInt(object.returned_pieces)
+        : 0n,
+      returnedRevenue: globalThis.Array.isArray(object?.returnedRevenue)
+        ? object.returnedRevenue.map((e: any) => Revenue.fromJSON(e))
+        : globalThis.Array.isArray(object?.returned_revenue)
+        ? object.returned_revenue.map((e: any) => Revenue.fromJSON(e))
+        : [],
+      netRevenue: globalThis.Array.isArray(object?.netRevenue)
+        ? object.netRevenue.map((e: any) => Revenue.fromJSON(e))
+        : globalThis.Array.isArray(object?.net_revenue)
+        ? object.net_revenue.map((e: any) => Revenue.fromJSON(e))
+        : [],
     };
   },
 
@@ -275,6 +335,15 @@ export const Sales: MessageFns<Sales> = {
     if (message.rejectedOrders !== 0n) {
       obj.rejectedOrders = message.rejectedOrders.toString();
     }
+    if (message.returnedPieces !== 0n) {
+      obj.returnedPieces = message.returnedPieces.toString();
+    }
+    if (message.returnedRevenue?.length) {
+      obj.returnedRevenue = message.returnedRevenue.map((e) => Revenue.toJSON(e));
+    }
+    if (message.netRevenue?.length) {
+      obj.netRevenue = message.netRevenue.map((e) => Revenue.toJSON(e));
+    }
     return obj;
   },
 
@@ -301,6 +370,11 @@ export const Sales: MessageFns<Sales> = {
     message.rejectedOrders = (object.rejectedOrders !== undefined && object.rejectedOrders !== null)
       ? BigInt(object.rejectedOrders)
       : 0n;
+    message.returnedPieces = (object.returnedPieces !== undefined && object.returnedPieces !== null)
+      ? BigInt(object.returnedPieces)
+      : 0n;
+    message.returnedRevenue = object.returnedRevenue?.map((e) => Revenue.fromPartial(e)) || [];
+    message.netRevenue = object.netRevenue?.map((e) => Revenue.fromPartial(e)) || [];
     return message;
   },
 };

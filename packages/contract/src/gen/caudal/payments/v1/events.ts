@@ -234,7 +234,11 @@ export interface PaymentRefunded {
     | string
     | undefined;
   /** The amount of the payment. Absent in events that are older than this field. */
-  amount: Money | undefined;
+  amount:
+    | Money
+    | undefined;
+  /** An operator has paid it back by hand, so it may not be where it came from. */
+  settled?: boolean | undefined;
 }
 
 /** A refund of a part of the payment was requested. */
@@ -253,7 +257,11 @@ export interface PaymentRefundCompleted {
   amount: Money | undefined;
   reason: string;
   /** What was paid back by all refunds so far. */
-  refunded: Money | undefined;
+  refunded:
+    | Money
+    | undefined;
+  /** An operator has paid it back by hand, so it may not be where it came from. */
+  settled?: boolean | undefined;
 }
 
 /** A payment was undone before it was created. If it arrives late, it is refused. */
@@ -3551,7 +3559,7 @@ export const PaymentVoided: MessageFns<PaymentVoided> = {
 };
 
 function createBasePaymentRefunded(): PaymentRefunded {
-  return { orderId: "", inParts: undefined, customerId: undefined, amount: undefined };
+  return { orderId: "", inParts: undefined, customerId: undefined, amount: undefined, settled: undefined };
 }
 
 export const PaymentRefunded: MessageFns<PaymentRefunded> = {
@@ -3567,6 +3575,9 @@ export const PaymentRefunded: MessageFns<PaymentRefunded> = {
     }
     if (message.amount !== undefined) {
       Money.encode(message.amount, writer.uint32(34).fork()).join();
+    }
+    if (message.settled !== undefined) {
+      writer.uint32(40).bool(message.settled);
     }
     return writer;
   },
@@ -3616,6 +3627,14 @@ export const PaymentRefunded: MessageFns<PaymentRefunded> = {
             message.amount = Money.decode(reader, reader.uint32());
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.settled = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3646,6 +3665,7 @@ export const PaymentRefunded: MessageFns<PaymentRefunded> = {
         ? globalThis.String(object.customer_id)
         : undefined,
       amount: isSet(object.amount) ? Money.fromJSON(object.amount) : undefined,
+      settled: isSet(object.settled) ? globalThis.Boolean(object.settled) : undefined,
     };
   },
 
@@ -3663,6 +3683,9 @@ export const PaymentRefunded: MessageFns<PaymentRefunded> = {
     if (message.amount !== undefined) {
       obj.amount = Money.toJSON(message.amount);
     }
+    if (message.settled !== undefined) {
+      obj.settled = message.settled;
+    }
     return obj;
   },
 
@@ -3677,6 +3700,7 @@ export const PaymentRefunded: MessageFns<PaymentRefunded> = {
     message.amount = (object.amount !== undefined && object.amount !== null)
       ? Money.fromPartial(object.amount)
       : undefined;
+    message.settled = object.settled ?? undefined;
     return message;
   },
 };
@@ -3809,7 +3833,15 @@ export const PaymentRefundRequested: MessageFns<PaymentRefundRequested> = {
 };
 
 function createBasePaymentRefundCompleted(): PaymentRefundCompleted {
-  return { orderId: "", refundId: "", customerId: "", amount: undefined, reason: "", refunded: undefined };
+  return {
+    orderId: "",
+    refundId: "",
+    customerId: "",
+    amount: undefined,
+    reason: "",
+    refunded: undefined,
+    settled: undefined,
+  };
 }
 
 export const PaymentRefundCompleted: MessageFns<PaymentRefundCompleted> = {
@@ -3831,6 +3863,9 @@ export const PaymentRefundCompleted: MessageFns<PaymentRefundCompleted> = {
     }
     if (message.refunded !== undefined) {
       Money.encode(message.refunded, writer.uint32(50).fork()).join();
+    }
+    if (message.settled !== undefined) {
+      writer.uint32(56).bool(message.settled);
     }
     return writer;
   },
@@ -3896,6 +3931,14 @@ export const PaymentRefundCompleted: MessageFns<PaymentRefundCompleted> = {
             message.refunded = Money.decode(reader, reader.uint32());
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.settled = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3928,6 +3971,7 @@ export const PaymentRefundCompleted: MessageFns<PaymentRefundCompleted> = {
       amount: isSet(object.amount) ? Money.fromJSON(object.amount) : undefined,
       reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
       refunded: isSet(object.refunded) ? Money.fromJSON(object.refunded) : undefined,
+      settled: isSet(object.settled) ? globalThis.Boolean(object.settled) : undefined,
     };
   },
 
@@ -3951,6 +3995,9 @@ export const PaymentRefundCompleted: MessageFns<PaymentRefundCompleted> = {
     if (message.refunded !== undefined) {
       obj.refunded = Money.toJSON(message.refunded);
     }
+    if (message.settled !== undefined) {
+      obj.settled = message.settled;
+    }
     return obj;
   },
 
@@ -3969,6 +4016,7 @@ export const PaymentRefundCompleted: MessageFns<PaymentRefundCompleted> = {
     message.refunded = (object.refunded !== undefined && object.refunded !== null)
       ? Money.fromPartial(object.refunded)
       : undefined;
+    message.settled = object.settled ?? undefined;
     return message;
   },
 };

@@ -71,6 +71,11 @@ export interface ShipmentCancelled {
   /** The others of the order are delivered, so the whole order is. */
   completes: boolean;
   reason: string;
+  /**
+   * The buyer, for notifications, if others of the order have left: then a part of it was withdrawn. Absent if the whole order was
+   * cancelled, and in events that are older than this field.
+   */
+  customerId?: string | undefined;
 }
 
 /** Pieces of a shipment in the warehouse were moved to a new one. */
@@ -828,7 +833,7 @@ export const ShipmentDelivered: MessageFns<ShipmentDelivered> = {
 };
 
 function createBaseShipmentCancelled(): ShipmentCancelled {
-  return { orderId: "", shipmentIds: [], completes: false, reason: "" };
+  return { orderId: "", shipmentIds: [], completes: false, reason: "", customerId: undefined };
 }
 
 export const ShipmentCancelled: MessageFns<ShipmentCancelled> = {
@@ -844,6 +849,9 @@ export const ShipmentCancelled: MessageFns<ShipmentCancelled> = {
     }
     if (message.reason !== "") {
       writer.uint32(34).string(message.reason);
+    }
+    if (message.customerId !== undefined) {
+      writer.uint32(42).string(message.customerId);
     }
     return writer;
   },
@@ -893,6 +901,14 @@ export const ShipmentCancelled: MessageFns<ShipmentCancelled> = {
             message.reason = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.customerId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -919,6 +935,11 @@ export const ShipmentCancelled: MessageFns<ShipmentCancelled> = {
         : [],
       completes: isSet(object.completes) ? globalThis.Boolean(object.completes) : false,
       reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      customerId: isSet(object.customerId)
+        ? globalThis.String(object.customerId)
+        : isSet(object.customer_id)
+        ? globalThis.String(object.customer_id)
+        : undefined,
     };
   },
 
@@ -936,6 +957,9 @@ export const ShipmentCancelled: MessageFns<ShipmentCancelled> = {
     if (message.reason !== "") {
       obj.reason = message.reason;
     }
+    if (message.customerId !== undefined) {
+      obj.customerId = message.customerId;
+    }
     return obj;
   },
 
@@ -948,6 +972,7 @@ export const ShipmentCancelled: MessageFns<ShipmentCancelled> = {
     message.shipmentIds = object.shipmentIds?.map((e) => e) || [];
     message.completes = object.completes ?? false;
     message.reason = object.reason ?? "";
+    message.customerId = object.customerId ?? undefined;
     return message;
   },
 };
