@@ -55,6 +55,7 @@ export async function openStores(values: RuntimeValues, name: string): Promise<S
     redisUrl: REDIS_URL,
     namespace: `${namespace ?? 'caudal'}.views`,
     maxEntries: values.DATABASE_URL === undefined ? EMBEDDED_VIEWS : CACHED_VIEWS,
+    maxBytes: values.CAUDAL_CACHE_MEMORY,
   });
   const embedded = new Map<string, ViewStore>();
   const queried = new Map<ViewStore, ViewStore>();

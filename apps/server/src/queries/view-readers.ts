@@ -1,10 +1,9 @@
 /**
- * Reads of views: they wait for the caller's own writes (its consistency token), and reads by id use the cache. Lists,
- * searches, counts and aggregates always read the store, since the id of a changed view does not show which of them it
- * affects.
+ * Reads of views: they wait for the caller's own writes (its consistency token), and reads by id use the cache. So may pages of
+ * searches, for which a change drops the pages that show the view. Lists, counts and aggregates always read the store, since the id
+ * of a changed view does not show which of them it affects.
  */
 
-import { jsonCodec } from '@caudal/cache/codec.ts';
 import type { Cache } from '@caudal/cache/types.ts';
 import type { ContextProjection } from '@caudal/context/context.ts';
 import type { SearchReader, ViewReader } from '@caudal/context/view-reader.ts';
@@ -12,20 +11,26 @@ import type { LogReader } from '@caudal/eventlog/types.ts';
 import { isCode } from '@caudal/kernel/errors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { type AnyProjection, isMultiStream } from '@caudal/projections/multi-stream/types.ts';
-import { generationName } from '@caudal/projections/projector.ts';
 import { type ReadYourWritesOptions, readYourWrites } from '@caudal/projections/queries/read-your-writes.ts';
 import type { StreamVersion } from '@caudal/projections/queries/seen-checks.ts';
 import { type OpenedViews, openSearch, openViews } from '@caudal/projections/queries/views.ts';
 import type { ViewStore } from '@caudal/projections/stores/store.ts';
-import type { StoredView, ViewDeclaration } from '@caudal/projections/types.ts';
+import type { SearchPage, StoredView } from '@caudal/projections/types.ts';
 import type { Waits } from '@caudal/rpc/server/waits.ts';
 import type { Call } from '@caudal/rpc/types.ts';
+import {
+  cacheKey,
+  cachingOf,
+  pageCodec,
+  pageKey,
+  STALE_IF_ERROR_MS,
+  storedViewCodec,
+  viewTag,
+} from '../caching/view-caching.ts';
+import type { Caches } from '../settings/caches.ts';
 
-const DEFAULT_CACHE_MS = 60_000;
 /** While writes may invalidate nothing, a cached view may be this old. */
 const UNINVALIDATED_CACHE_MS = 1_000;
-/** While the store is unreachable, a cached view is served for this long after it has expired. */
-const STALE_IF_ERROR_MS = 60_000;
 
 export interface ReaderOptions {
   definition: ContextProjection;
@@ -34,15 +39,12 @@ export interface ReaderOptions {
   /** For multi-stream projections: whether an event has gone through the handler of this name. */
   passed?: ReadYourWritesOptions<unknown>['passed'];
   cache: Cache;
+  /** How views are cached where that is not as their contexts say. */
+  caches?: Caches | undefined;
   /** Bounds the calls that wait. */
   waits: Waits;
   /** Whether writes of views invalidate this cache, in this process or through Redis. */
   cacheIsInvalidated: boolean;
-}
-
-/** The cache key of a view. It contains the generation, since revisions start again in each. */
-export function cacheKey(projection: { name: string; version: number }, generation: number, id: string): string {
-  return `${generationName(projection, generation)}/${id}`;
 }
 
 export function viewReader<V>(options: ReaderOptions): ViewReader<V> {
@@ -51,29 +53,59 @@ export function viewReader<V>(options: ReaderOptions): ViewReader<V> {
 
 export function searchReader<V>(options: ReaderOptions): SearchReader<V> {
   const views = openSearch<V>({ projection: options.definition.projection, store: options.store });
-  const { seen, ...reads } = reader<V>(options, views);
+  const { seen, generation, invalidatedFor, ...reads } = reader<V>(options, views);
+  const { definition, cache, caches } = options;
+  const { projection } = definition;
+  const { pages: caching } = cachingOf(definition, caches);
+  const codec = pageCodec<V>(projection);
   return {
     ...reads,
     async search(query, call) {
       await seen(call);
-      return views.search(query);
+      // What was written just now is on pages that a cached one need not name.
+      if (!caching || call.consistency.length > 0) return views.search(query);
+      const current = await generation();
+      const { value, ageMs, source } = await cache.read<SearchPage<V>>({
+        key: pageKey(projection, current.number, query),
+        ttlMs: invalidatedFor(current, caching.ms),
+        refreshAhead: caching.strategy === 'refresh-ahead',
+        staleIfErrorMs: STALE_IF_ERROR_MS,
+        view: `${projection.name}.pages`,
+        codec,
+        tags: (page) => page.views.map(({ id }) => viewTag(projection, id)),
+        load: async () => ({ value: await views.search(query), version: 1 }),
+      });
+      if (source !== 'miss') call.remembered(ageMs);
+      return value!;
     },
   };
 }
 
 type Read<V> = { stored: StoredView<V> | undefined; ageMs: number; cached: boolean };
 
-function reader<V>(options: ReaderOptions, views: OpenedViews<V>): ViewReader<V> & { seen(call: Call): Promise<void> } {
-  const { definition, store, logs, passed, cache, waits, cacheIsInvalidated } = options;
-  const { cacheMs = DEFAULT_CACHE_MS } = definition;
+interface Generation {
+  number: number;
+  settled: boolean;
+}
+
+interface Reader<V> extends ViewReader<V> {
+  seen(call: Call): Promise<void>;
+  generation(): Promise<Generation>;
+  /** How long an entry may be served: this long if writes invalidate it. */
+  invalidatedFor(generation: Generation, ms: number): number;
+}
+
+function reader<V>(options: ReaderOptions, views: OpenedViews<V>): Reader<V> {
+  const { definition, store, logs, passed, cache, caches, waits, cacheIsInvalidated } = options;
+  const { views: caching } = cachingOf(definition, caches);
   const projection: AnyProjection<V> = definition.projection;
-  const codec = storedViewCodec(projection);
+  const codec = storedViewCodec<V>(projection);
   const { generations } = views;
   const writes = readYourWrites<V>({ projection, store, generations, logs, passed });
-  let known: { number: number; settled: boolean } | undefined;
+  let known: Generation | undefined;
 
   /** The current generation; while the store is unreachable the last known one, whose views may be in the cache. */
-  async function currentGeneration(): Promise<{ number: number; settled: boolean }> {
+  async function currentGeneration(): Promise<Generation> {
     try {
       known = await views.generations.current();
     } catch (error) {
@@ -93,13 +125,17 @@ function reader<V>(options: ReaderOptions, views: OpenedViews<V>): ViewReader<V>
     return ({ streams }) => wanted.every(({ stream, version }) => (streams[stream] ?? 0) >= version);
   }
 
+  const invalidatedFor = ({ settled }: Generation, ms: number) =>
+    cacheIsInvalidated && settled ? ms : Math.min(ms, UNINVALIDATED_CACHE_MS);
+
   async function read(id: string, satisfies: ReturnType<typeof includes>): Promise<Read<V>> {
-    const { number, settled } = await currentGeneration();
-    const invalidated = cacheIsInvalidated && settled;
+    const current = await currentGeneration();
     const { value, source, ageMs } = await cache.read<StoredView<V>>({
-      key: cacheKey(projection, number, id),
-      ttlMs: invalidated ? cacheMs : Math.min(cacheMs, UNINVALIDATED_CACHE_MS),
+      key: cacheKey(projection, current.number, id),
+      ttlMs: invalidatedFor(current, caching.ms),
+      refreshAhead: caching.strategy === 'refresh-ahead',
       staleIfErrorMs: STALE_IF_ERROR_MS,
+      view: projection.name,
       codec,
       satisfies,
       async load() {
@@ -117,6 +153,8 @@ function reader<V>(options: ReaderOptions, views: OpenedViews<V>): ViewReader<V>
 
   return {
     seen,
+    generation: currentGeneration,
+    invalidatedFor,
     async get(id, call) {
       const wanted = writes.ofView(id, call.consistency);
       const satisfies = includes(wanted);
@@ -148,14 +186,4 @@ function reader<V>(options: ReaderOptions, views: OpenedViews<V>): ViewReader<V>
       return views.aggregate(query);
     },
   };
-}
-
-function storedViewCodec<V>({ codec }: ViewDeclaration<V>) {
-  return jsonCodec<StoredView<V>>({
-    toJSON: (stored) => ({ ...stored, view: codec.toJSON(stored.view) }),
-    fromJSON: (json) => {
-      const stored = json as StoredView<unknown>;
-      return { ...stored, view: codec.fromJSON(stored.view) };
-    },
-  });
 }

@@ -5,6 +5,7 @@ import { parsePersonalDataKeys } from '@caudal/eventlog/personal/cipher.ts';
 import { languages as searchLanguages } from '@caudal/projections/search/stems.ts';
 import { contexts } from '../contexts.ts';
 import { archivePlaceExpects, parseArchivePlace } from './archive-place.ts';
+import { cacheSettings } from './cache-settings.ts';
 import { identitySettings } from './identity-settings.ts';
 import { limitSettings } from './limit-settings.ts';
 import { parseOrigins } from './origins.ts';
@@ -132,6 +133,7 @@ export const runtimeSettings = {
     optional: true,
     protocols: ['redis', 'rediss'],
   }),
+  ...cacheSettings,
   CAUDAL_ARCHIVE: setting.parsed(
     {
       description:

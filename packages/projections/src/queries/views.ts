@@ -219,7 +219,8 @@ function bounded(limit: number): number {
   return Math.max(1, Math.min(limit, maxLimit));
 }
 
-function storedView<V>(projection: ViewDeclaration<V>, { id, view, streams, revision }: StoredDocument): StoredView<V> {
+/** A view as queries get it. */
+export function storedView<V>(projection: ViewDeclaration<V>, { id, view, streams, revision }: StoredDocument): StoredView<V> {
   return { id, view: projection.codec.fromJSON(view), streams, revision };
 }
 
