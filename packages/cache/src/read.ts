@@ -46,7 +46,11 @@ export function createReader({ tiers, namespace, random }: ReaderOptions) {
       if (usable && isTransient(error)) return { entry: old, source: 'stale' };
       throw error;
     }
-    return { entry: await tiers.keep(read, { loaded, at, since }), source: 'miss' };
+    const entry =
+      read.keep === false
+        ? { value: loaded?.value, version: loaded?.version ?? 0, at, bytes: 0, tags: [] }
+        : await tiers.keep(read, { loaded, at, since });
+    return { entry, source: 'miss' };
   };
 
   /** The entry in Redis, if it may answer; `known`: whatever is there. */
@@ -119,10 +123,10 @@ export function createReader({ tiers, namespace, random }: ReaderOptions) {
   return async <V>(read: Read<V>): Promise<Found> => {
     const kept = tiers.local.get(read.key);
     const isAnswer = kept && isWanted(kept.entry, read) && performance.now() < kept.answersUntil;
-    const conditional = read.minVersion !== undefined || read.satisfies !== undefined;
+    const alone = read.minVersion !== undefined || read.satisfies !== undefined || read.keep === false;
     const found: Found = isAnswer
       ? { entry: kept.entry, source: 'local' }
-      : await (conditional ? fetch(read, kept?.entry, true) : fetchTogether(read, kept?.entry));
+      : await (alone ? fetch(read, kept?.entry, true) : fetchTogether(read, kept?.entry));
     if (read.refreshAhead && (found.source === 'local' || found.source === 'redis')) renewals.consider(read, found.entry);
     return found;
   };

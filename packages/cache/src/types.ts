@@ -31,6 +31,8 @@ export interface Read<V> extends Keyed<V> {
   satisfies?(value: V): boolean;
   /** How long it is cached that the view does not exist, in milliseconds. Not at all if absent. */
   absentTtlMs?: number;
+  /** False: what is loaded may be old, so that it is not kept, nor shared with other reads. */
+  keep?: boolean;
   /** An entry that is read often is loaded again before it ends (refresh-ahead), so that no read waits for it. */
   refreshAhead?: boolean;
 }

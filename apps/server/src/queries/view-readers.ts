@@ -13,6 +13,7 @@ import { newId } from '@caudal/kernel/ids.ts';
 import { type AnyProjection, isMultiStream } from '@caudal/projections/multi-stream/types.ts';
 import { type ReadYourWritesOptions, readYourWrites } from '@caudal/projections/queries/read-your-writes.ts';
 import type { StreamVersion } from '@caudal/projections/queries/seen-checks.ts';
+import { newestOfView, notServedStrongly } from '@caudal/projections/queries/strong-reads.ts';
 import { type OpenedViews, openSearch, openViews } from '@caudal/projections/queries/views.ts';
 import type { ViewStore } from '@caudal/projections/stores/store.ts';
 import type { SearchPage, StoredView } from '@caudal/projections/types.ts';
@@ -53,7 +54,7 @@ export function viewReader<V>(options: ReaderOptions): ViewReader<V> {
 
 export function searchReader<V>(options: ReaderOptions): SearchReader<V> {
   const views = openSearch<V>({ projection: options.definition.projection, store: options.store });
-  const { seen, generation, invalidatedFor, ...reads } = reader<V>(options, views);
+  const { seen, several, generation, invalidatedFor, ...reads } = reader<V>(options, views);
   const { definition, cache, caches } = options;
   const { projection } = definition;
   const { pages: caching } = cachingOf(definition, caches);
@@ -61,9 +62,10 @@ export function searchReader<V>(options: ReaderOptions): SearchReader<V> {
   return {
     ...reads,
     async search(query, call) {
-      await seen(call);
       // What was written just now is on pages that a cached one need not name.
-      if (!caching || call.consistency.length > 0) return views.search(query);
+      const mayBeOld = call.readStrength === 'ONE' || (call.readStrength === undefined && call.consistency.length === 0);
+      if (!caching || !mayBeOld) return several(call, () => views.search(query));
+      await seen(call);
       const current = await generation();
       const { value, ageMs, source } = await cache.read<SearchPage<V>>({
         key: pageKey(projection, current.number, query),
@@ -90,6 +92,7 @@ interface Generation {
 
 interface Reader<V> extends ViewReader<V> {
   seen(call: Call): Promise<void>;
+  several<T>(call: Call, work: () => Promise<T>): Promise<T>;
   generation(): Promise<Generation>;
   /** How long an entry may be served: this long if writes invalidate it. */
   invalidatedFor(generation: Generation, ms: number): number;
@@ -128,7 +131,7 @@ function reader<V>(options: ReaderOptions, views: OpenedViews<V>): Reader<V> {
   const invalidatedFor = ({ settled }: Generation, ms: number) =>
     cacheIsInvalidated && settled ? ms : Math.min(ms, UNINVALIDATED_CACHE_MS);
 
-  async function read(id: string, satisfies: ReturnType<typeof includes>): Promise<Read<V>> {
+  async function read(id: string, satisfies: ReturnType<typeof includes>, nearest = false): Promise<Read<V>> {
     const current = await currentGeneration();
     const { value, source, ageMs } = await cache.read<StoredView<V>>({
       key: cacheKey(projection, current.number, id),
@@ -138,8 +141,10 @@ function reader<V>(options: ReaderOptions, views: OpenedViews<V>): Reader<V> {
       view: projection.name,
       codec,
       satisfies,
+      // A copy that is behind by more than invalidations are remembered would bring an old view back for the whole time.
+      keep: !nearest,
       async load() {
-        const stored = await views.get(id);
+        const stored = await views.get(id, { nearest });
         return stored && { value: stored, version: stored.revision };
       },
     });
@@ -147,15 +152,42 @@ function reader<V>(options: ReaderOptions, views: OpenedViews<V>): Reader<V> {
   }
 
   async function seen(call: Call, wanted = call.consistency): Promise<void> {
-    if (wanted.length === 0) return;
+    if (wanted.length === 0 || call.readStrength === 'ONE') return;
     await writes.seen(wanted, { signal: call.signal, begin: () => waits.begin(call.caller) });
+  }
+
+  /** Waits until the view has what the log has now, and reads it from the store. */
+  async function strongly(id: string, call: Call): Promise<StoredView<V> | undefined> {
+    const stored = await views.get(id);
+    await seen(call, [
+      ...writes.ofView(id, call.consistency),
+      ...(await newestOfView({ projection, logs, id, streams: stored?.streams ?? {} })),
+    ]);
+    return views.get(id);
+  }
+
+  /** A read of several views, which are never read from a cache here. */
+  async function several<T>(call: Call, work: () => Promise<T>): Promise<T> {
+    if (call.readStrength === 'STRONG') throw notServedStrongly();
+    await seen(call);
+    const result = await work();
+    if (call.readStrength === 'QUORUM') await store.confirm?.();
+    return result;
   }
 
   return {
     seen,
+    several,
     generation: currentGeneration,
     invalidatedFor,
     async get(id, call) {
+      if (call.readStrength === 'STRONG') return strongly(id, call);
+      if (call.readStrength === 'QUORUM') {
+        await seen(call, writes.ofView(id, call.consistency));
+        const stored = await views.get(id);
+        await store.confirm?.();
+        return stored;
+      }
       const wanted = writes.ofView(id, call.consistency);
       const satisfies = includes(wanted);
       const answer = ({ stored, ageMs, cached }: Read<V>) => {
@@ -165,6 +197,7 @@ function reader<V>(options: ReaderOptions, views: OpenedViews<V>): Reader<V> {
         }
         return stored;
       };
+      if (call.readStrength === 'ONE') return answer(await read(id, undefined, true));
       // The view itself shows what it has seen: mostly that is enough, and often it is in the cache.
       if (satisfies && !isMultiStream(projection) && !(await writes.mayBeLost(wanted))) {
         const first = await read(id, satisfies);
@@ -173,17 +206,8 @@ function reader<V>(options: ReaderOptions, views: OpenedViews<V>): Reader<V> {
       await seen(call, wanted);
       return answer(await read(id, satisfies));
     },
-    async find(query, call) {
-      await seen(call);
-      return views.find(query);
-    },
-    async count(where, call) {
-      await seen(call);
-      return views.count(where);
-    },
-    async aggregate(query, call) {
-      await seen(call);
-      return views.aggregate(query);
-    },
+    find: (query, call) => several(call, () => views.find(query)),
+    count: (where, call) => several(call, () => views.count(where)),
+    aggregate: (query, call) => several(call, () => views.aggregate(query)),
   };
 }

@@ -52,6 +52,12 @@ export const runtimeSettings = {
     optional: true,
     protocols: ['postgres', 'postgresql'],
   }),
+  CAUDAL_REPLICA_DATABASE_URL: setting.url({
+    description:
+      'A streaming replica of that PostgreSQL, for reads of views that ask for the read strength ONE. Without it, and while it is away, they are read like the others.',
+    optional: true,
+    protocols: ['postgres', 'postgresql'],
+  }),
   CAUDAL_AUDIT_RETENTION_MONTHS: setting.int({
     description:
       'How many whole months the audit log keeps behind the present one. `caudal migrate` writes it into the database.',

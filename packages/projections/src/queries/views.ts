@@ -47,9 +47,10 @@ export function openViews<V>(options: OpenViewsOptions<V>): OpenedViews<V> {
 
   return {
     generations,
-    get: (id) =>
+    get: (id, { nearest = false } = {}) =>
       onCurrent(generations, async ({ collection }) => {
-        const [document] = await collection.load([id]);
+        const from = (nearest && collection.loadNearest) || collection.load;
+        const [document] = await from([id]);
         return document && document.view !== undefined ? storedView(projection, document) : undefined;
       }),
     async find(query) {
