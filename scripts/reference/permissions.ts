@@ -47,11 +47,13 @@ function ownerOf({ ownerField, ownerInResource, authentication }: MethodContract
   return authentication === 'TOKEN' ? 'no owner: the permission decides' : '';
 }
 
-function servedOf({ successStatus, maxRequestBytes, rateLimit }: MethodContract): string {
+function servedOf({ successStatus, maxRequestBytes, rateLimit, reads }: MethodContract): string {
   return [
     ...(successStatus === 200 ? [] : [String(successStatus)]),
     ...(maxRequestBytes === undefined ? [] : [`${sizeOf(maxRequestBytes)} at most`]),
     ...(rateLimit === 'DEFAULT' ? [] : [`\`${rateLimit}\``]),
+    ...(reads.maxAgeSeconds === 0 ? [] : [`kept for ${reads.maxAgeSeconds} s${reads.shared ? ' by all caches' : ''}`]),
+    ...(reads.strength === undefined ? [] : [`read \`${reads.strength}\``]),
   ].join(', ');
 }
 

@@ -5,7 +5,8 @@ import type { Cache } from '@caudal/cache/types.ts';
 import type { Context, StoreKind } from '@caudal/context/context.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';
 import type { Broker } from '@caudal/messaging/rabbitmq/connection.ts';
-import type { Database } from '@caudal/postgres/database.ts';
+import { type Database, databaseOf } from '@caudal/postgres/database.ts';
+import { openPool } from '@caudal/postgres/pool.ts';
 import { openAnalysis } from '@caudal/projections/search/analysis.ts';
 import { limitAggregates } from '@caudal/projections/stores/limit-aggregates.ts';
 import { openPostgresStore } from '@caudal/projections/stores/postgres-store.ts';
@@ -26,6 +27,8 @@ export interface Stores extends Running {
 /** Views in the cache of a process, and of one with an embedded PostgreSQL. */
 const CACHED_VIEWS = 20_000;
 const EMBEDDED_VIEWS = 2_000;
+
+const REPLICA_CONNECTIONS = 4;
 
 /** Opens the configured stores. Each connects at its first use. */
 export async function openStores(values: RuntimeValues, name: string): Promise<Stores> {
@@ -55,7 +58,13 @@ export async function openStores(values: RuntimeValues, name: string): Promise<S
     redisUrl: REDIS_URL,
     namespace: `${namespace ?? 'caudal'}.views`,
     maxEntries: values.DATABASE_URL === undefined ? EMBEDDED_VIEWS : CACHED_VIEWS,
+    maxBytes: values.CAUDAL_CACHE_MEMORY,
   });
+  const replicaUrl = values.CAUDAL_REPLICA_DATABASE_URL;
+  const replicaPool = replicaUrl
+    ? openPool({ url: replicaUrl, poolSize: REPLICA_CONNECTIONS, connectTimeoutMs: 1_000, applicationName: name })
+    : undefined;
+  const replicas: Database[] = [];
   const embedded = new Map<string, ViewStore>();
   const queried = new Map<ViewStore, ViewStore>();
   const ending = new AbortController();
@@ -63,7 +72,11 @@ export async function openStores(values: RuntimeValues, name: string): Promise<S
   function views(context: Context, kind: StoreKind, database: Database): ViewStore {
     const shared = kind === 'search' ? search : documents;
     if (shared) return shared;
-    const own = embedded.get(context.name) ?? openPostgresStore({ database, analysis });
+    const known = embedded.get(context.name);
+    if (known) return known;
+    const replica = replicaPool && databaseOf(replicaPool, database.schema);
+    if (replica) replicas.push(replica);
+    const own = openPostgresStore({ database, replica, analysis });
     embedded.set(context.name, own);
     return own;
   }
@@ -82,6 +95,7 @@ export async function openStores(values: RuntimeValues, name: string): Promise<S
     async stop() {
       ending.abort();
       await cache.stop();
+      await Promise.all(replicas.map((replica) => replica.close()));
       await Promise.all([documents?.close(), search?.close(), broker?.close()]);
     },
   };

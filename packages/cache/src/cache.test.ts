@@ -7,53 +7,8 @@ import { startTcpProxy } from '@caudal/testing/tcp-proxy.ts';
 import { afterEach, describe, expect, jest, test } from '@jest/globals';
 import { createClient } from 'redis';
 import { type CacheOptions, openCache } from './cache.ts';
-import { jsonCodec } from './codec.ts';
-import type { Cache, Read } from './types.ts';
-
-interface View {
-  name: string;
-}
-
-const codec = jsonCodec<View>({ toJSON: (view) => view, fromJSON: (json) => json as View });
-
-/** A store of one view whose loads can be delayed. */
-function store(version = 1) {
-  const state = {
-    version,
-    loads: 0,
-    exists: true,
-    error: undefined as unknown,
-    gate: undefined as Promise<void> | undefined,
-  };
-  const load = async () => {
-    state.loads++;
-    const seen = { value: { name: `v${state.version}` }, version: state.version };
-    const { exists, error, gate } = state;
-    await gate;
-    if (error) throw error;
-    return exists ? seen : undefined;
-  };
-  const read = (more: Partial<Read<View>> = {}): Read<View> => ({ key: 'a', ttlMs: 60_000, load, codec, ...more });
-  /** Delays the loads that begin from now on; returns a function that releases them. */
-  const hold = () => {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    state.gate = promise;
-    return () => {
-      state.gate = undefined;
-      resolve();
-    };
-  };
-  return { state, read, hold };
-}
-
-/** Repeats the check until it passes, for at most 5 s. */
-async function eventually(check: () => unknown): Promise<void> {
-  const end = Date.now() + 5_000;
-  while (!(await check())) {
-    if (Date.now() > end) throw new Error('the check did not pass within 5 s');
-    await sleep(5);
-  }
-}
+import { eventually, store } from './testing/cached-store.ts';
+import type { Cache } from './types.ts';
 
 async function wayToRedis() {
   const proxy = await startTcpProxy(serverUrl('redis'));

@@ -1,17 +1,19 @@
 /**
- * One read: memory, Redis, the store, in this order. Concurrent reads of a key share one load. If it began before a
- * change that is known by now (a mark), they share another one, which began after their call. A read with a consistency
- * token has a load of its own, since that may wait for the view.
+ * One read: memory, Redis, the store, in this order. Concurrent reads of a key share one load, in this process and, by a claim in
+ * Redis, among processes. If it began before a change that is known by now (a mark), they share another one, which began after their
+ * call. A read with a consistency token has a load of its own, since that may wait for the view.
  */
 import { isCode, isTransient } from '@caudal/kernel/errors.ts';
+import { sleep } from '@caudal/kernel/time.ts';
 import { counter } from '@caudal/telemetry/metrics.ts';
-import { type Entry, type LocalTier, markMs } from './local.ts';
-import type { SharedTier } from './shared.ts';
+import type { Entry } from './local.ts';
+import { createRenewals } from './refresh-ahead.ts';
+import { freshMs, type Since, type Tiers } from './tiers.ts';
 import type { CacheResult, Read } from './types.ts';
 
-const refused = counter(
-  'cache_fills_refused_total',
-  'Loaded values that were not cached, since a newer version was known.',
+const loads = counter(
+  'cache_loads_total',
+  'Loads from the store: for reads that missed, and ahead of the end of entries.',
 );
 
 export interface Found {
@@ -20,80 +22,75 @@ export interface Found {
 }
 
 export interface ReaderOptions {
-  local: LocalTier;
-  shared: SharedTier | undefined;
+  tiers: Tiers;
   namespace: string;
-  localTtlMs: number;
+  random?(): number;
 }
 
-export function createReader({ local, shared, namespace, localTtlMs }: ReaderOptions) {
+/** How long a read waits for the load of another process, and how often it looks. */
+const othersMs = 500;
+const firstLookMs = 5;
+
+export function createReader({ tiers, namespace, random }: ReaderOptions) {
   const flights = new Map<string, Promise<Found>>();
 
-  /**
-   * How long the entry stays fresh; below 0 if it has expired. Never more than a new one's time, if the clock was set
-   * back.
-   */
-  const goodForMs = <V>({ value, at }: Entry, { ttlMs, absentTtlMs = 0 }: Read<V>) => {
-    const freshMs = value === undefined ? absentTtlMs : ttlMs;
-    return Math.min(freshMs, at + freshMs - Date.now());
-  };
   const isWanted = <V>({ version, value }: Entry, { key, minVersion = 0, satisfies }: Read<V>) =>
-    version >= Math.max(minVersion, local.mark(key)) && (!satisfies || (value !== undefined && satisfies(value as V)));
-
-  const keepLocal = <V>(read: Read<V>, entry: Entry): boolean => {
-    const leftMs = goodForMs(entry, read);
-    const answersUntil = performance.now() + Math.min(leftMs, localTtlMs);
-    return local.fill(read.key, entry, { answersUntil, keepMs: leftMs + (read.staleIfErrorMs ?? 0) });
-  };
-
-  const fromShared = async <V>({ key, codec }: Read<V>): Promise<Entry | undefined> => {
-    const found = await shared?.get(key);
-    if (!found) return undefined;
-    try {
-      return { value: found.data && codec.decode(found.data), version: found.version, at: found.at };
-    } catch {
-      return undefined;
-    }
-  };
-
-  const keep = async <V>(read: Read<V>, entry: Entry): Promise<void> => {
-    const leftMs = goodForMs(entry, read);
-    // The mark that would refuse a load of this length may have expired.
-    if (leftMs <= 0 || Date.now() - entry.at > markMs / 2) return;
-    if (shared) {
-      const data = entry.value === undefined ? undefined : read.codec.encode(entry.value as V);
-      const newer = await shared.fill(read.key, { ...entry, data }, leftMs + (read.staleIfErrorMs ?? 0));
-      if (newer > 0) local.invalidate(read.key, newer);
-    }
-    if (!keepLocal(read, entry)) refused.add(1, { cache: namespace });
-  };
+    version >= Math.max(minVersion, tiers.mark(key)) && (!satisfies || (value !== undefined && satisfies(value as V)));
 
   /** `old`: the entry that may be served if the store can't be reached. */
-  const load = async <V>(read: Read<V>, old: Entry | undefined): Promise<Found> => {
+  const load = async <V>(read: Read<V>, { old, since }: { old?: Entry | undefined; since: Since }): Promise<Found> => {
     const at = Date.now();
     let loaded: Awaited<ReturnType<typeof read.load>>;
+    loads.add(1, { cache: namespace, view: read.view ?? '' });
     try {
       loaded = await read.load();
     } catch (error) {
-      const usable = old && isWanted(old, read) && goodForMs(old, read) + (read.staleIfErrorMs ?? 0) > 0;
+      const usable = old && isWanted(old, read) && freshMs(old, read) + (read.staleIfErrorMs ?? 0) > 0;
       if (usable && isTransient(error)) return { entry: old, source: 'stale' };
       throw error;
     }
-    const entry = { value: loaded?.value, version: loaded?.version ?? 0, at };
-    await keep(read, entry);
+    const entry =
+      read.keep === false
+        ? { value: loaded?.value, version: loaded?.version ?? 0, at, bytes: 0, tags: [] }
+        : await tiers.keep(read, { loaded, at, since });
     return { entry, source: 'miss' };
   };
 
-  const fetch = async <V>(read: Read<V>, old: Entry | undefined): Promise<Found> => {
-    const entry = await fromShared(read);
-    if (entry && isWanted(entry, read) && goodForMs(entry, read) > 0) {
-      keepLocal(read, entry);
+  /** The entry in Redis, if it may answer; `known`: whatever is there. */
+  const look = async <V>(read: Read<V>) => {
+    const { entry: known, since } = await tiers.fromShared(read);
+    const isGood = known && isWanted(known, read) && freshMs(known, read) > 0;
+    return { known, since, entry: isGood ? known : undefined };
+  };
+
+  const fetch = async <V>(read: Read<V>, old: Entry | undefined, alone: boolean): Promise<Found> => {
+    let { known, since, entry } = await look(read);
+    let claimed = false;
+    const until = performance.now() + othersMs;
+    for (let waitMs = firstLookMs; !entry && !alone; waitMs *= 2) {
+      claimed = await tiers.claim(read.key);
+      const leftMs = until - performance.now();
+      if (claimed || leftMs <= 0) break;
+      await sleep(Math.min(waitMs, leftMs));
+      ({ known, since, entry } = await look(read));
+    }
+    if (entry) {
+      tiers.keepLocal(read, entry, since);
       return { entry, source: 'redis' };
     }
-    return load(read, entry ?? old);
+    const loading = load(read, { old: known ?? old, since });
+    return claimed ? loading.finally(() => void tiers.release(read.key)) : loading;
   };
 
   const asShared = ({ entry, source }: Found): Found => ({ entry, source: source === 'miss' ? 'shared' : source });
+
+  const asFlight = (key: string, found: Promise<Found>): Promise<Found> => {
+    const flight = found.finally(() => {
+      if (flights.get(key) === flight) flights.delete(key);
+    });
+    flights.set(key, flight);
+    return flight;
+  };
 
   const fetchTogether = async <V>(read: Read<V>, old: Entry | undefined): Promise<Found> => {
     const underway = flights.get(read.key);
@@ -106,19 +103,35 @@ export function createReader({ local, shared, namespace, localTtlMs }: ReaderOpt
       const later = flights.get(read.key);
       if (later) return later.then(asShared);
     }
-    const flight = fetch(read, old).finally(() => {
-      if (flights.get(read.key) === flight) flights.delete(read.key);
-    });
-    flights.set(read.key, flight);
-    return flight;
+    return asFlight(read.key, fetch(read, old, false));
   };
 
+  const renewals = createRenewals({
+    namespace,
+    random,
+    isLoading: (key) => flights.has(key),
+    async renew<V>(read: Read<V>): Promise<boolean> {
+      if (!(await tiers.claim(read.key))) return false;
+      try {
+        const since = await tiers.sinceNow(read);
+        if (flights.has(read.key)) return false;
+        await asFlight(read.key, load(read, { since }));
+        return true;
+      } finally {
+        void tiers.release(read.key);
+      }
+    },
+  });
+
   return async <V>(read: Read<V>): Promise<Found> => {
-    const kept = local.get(read.key);
-    if (kept && isWanted(kept.entry, read)) {
-      if (performance.now() < kept.answersUntil) return { entry: kept.entry, source: 'local' };
-    }
-    const conditional = read.minVersion !== undefined || read.satisfies !== undefined;
-    return conditional ? fetch(read, kept?.entry) : fetchTogether(read, kept?.entry);
+    const kept = tiers.local.get(read.key);
+    const isAnswer = kept && isWanted(kept.entry, read) && performance.now() < kept.answersUntil;
+    const alone = read.minVersion !== undefined || read.satisfies !== undefined || read.keep === false;
+    const found: Found = isAnswer
+      ? { entry: kept.entry, source: 'local' }
+      : await (alone ? fetch(read, kept?.entry, true) : fetchTogether(read, kept?.entry));
+    if (read.refreshAhead && (found.source === 'local' || found.source === 'redis'))
+      renewals.consider(read, found.entry);
+    return found;
   };
 }

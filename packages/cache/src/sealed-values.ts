@@ -89,17 +89,25 @@ function refuse({ namespace }: Place, reason: 'forged' | 'foreign'): undefined {
 /** One message of invalidations has as many as one call. */
 const maxInvalidations = 1_000;
 
-/** What a message on the channel says. Anybody who may write to Redis can send one: what is no invalidation is passed over. */
-export function readInvalidations(message: string): [key: string, version: number][] {
-  let list: unknown;
+/** The list that a message on a channel has. Anybody who may write to Redis can send one: what is no list is empty. */
+function listOf(message: string): unknown[] {
   try {
-    list = JSON.parse(message);
+    const list: unknown = JSON.parse(message);
+    return Array.isArray(list) && list.length <= maxInvalidations ? list : [];
   } catch {
     return [];
   }
-  if (!Array.isArray(list) || list.length > maxInvalidations) return [];
-  return list.filter(
+}
+
+/** The invalidations that a message has. Anything else in it is passed over. */
+export function readInvalidations(message: string): [key: string, version: number][] {
+  return listOf(message).filter(
     (one): one is [string, number] =>
       Array.isArray(one) && typeof one[0] === 'string' && Number.isSafeInteger(one[1]) && one[1] >= 0,
   );
+}
+
+/** The tags that a message says were dropped. Anything else in it is passed over. */
+export function readDroppedTags(message: string): string[] {
+  return listOf(message).filter((one) => typeof one === 'string');
 }

@@ -9,7 +9,15 @@ import { logger } from '@caudal/telemetry/log.ts';
 import { counter } from '@caudal/telemetry/metrics.ts';
 import { createClient, defineScript, RESP_TYPES } from 'redis';
 import { markMs } from './local.ts';
-import { maxEntryBytes, openValue, type Place, readInvalidations, sealValue } from './sealed-values.ts';
+import {
+  maxEntryBytes,
+  openValue,
+  type Place,
+  readDroppedTags,
+  readInvalidations,
+  sealValue,
+} from './sealed-values.ts';
+import { sharedTags, type Tagged } from './shared-tags.ts';
 
 const log = logger('cache');
 const failed = counter('cache_redis_errors_total', 'Calls of the shared cache that failed or took too long.');
@@ -26,6 +34,7 @@ const callMs = 50;
 const invalidateMs = 500;
 const pauseMs = 1_000;
 const failuresToPause = 3;
+const claimMs = 1_000;
 const maxPending = 10_000;
 const invalidationsAtOnce = 100;
 
@@ -36,7 +45,7 @@ export interface Invalidation {
 }
 
 type Arguments = (string | Buffer)[];
-const script = (file: string) =>
+const script = <T>(file: string, transformReply: (reply: unknown) => T) =>
   defineScript({
     SCRIPT: readFileSync(new URL(file, import.meta.url), 'utf8'),
     NUMBER_OF_KEYS: undefined,
@@ -44,13 +53,18 @@ const script = (file: string) =>
       parser.pushKeysLength(keys);
       parser.push(...args);
     },
-    transformReply: (reply: unknown) => Number(reply),
+    transformReply,
   });
 
 function connect(url: string) {
   const client = createClient({
     url,
-    scripts: { fill: script('./fill.lua'), invalidate: script('./invalidate.lua') },
+    scripts: {
+      fill: script('./fill.lua', Number),
+      invalidate: script('./invalidate.lua', Number),
+      getTagged: script('./get-tagged.lua', (reply) => reply as Buffer[]),
+      dropTags: script('./drop-tags.lua', Number),
+    },
     // Entries are bytes.
     commandOptions: { typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer }, timeout: undefined },
     disableOfflineQueue: true,
@@ -100,8 +114,14 @@ function fromBytes(place: Place, bytes: Buffer): SharedEntry | undefined {
   return data && { version: Number(version), at: Number(at), data: exists === '1' ? data : undefined };
 }
 
+/** What other processes have told. */
+export interface Heard {
+  invalidate(key: string, version: number): void;
+  dropTag(tag: string): void;
+}
+
 /** Waits at most a second for the first connection. `heard` is called for every invalidation, from any process. */
-export async function sharedTier(url: string, namespace: string, heard: (key: string, version: number) => void) {
+export async function sharedTier(url: string, namespace: string, heard: Heard) {
   const client = connect(url);
   const subscriber = client.duplicate();
   subscriber.on('error', () => {});
@@ -110,6 +130,8 @@ export async function sharedTier(url: string, namespace: string, heard: (key: st
     const slot = `caudal:cache:{${namespace}:${key}}`;
     return [`${slot}:entry`, `${slot}:mark`];
   };
+  const tagsKeyOf = (key: string) => `caudal:cache:{${namespace}:${key}}:tags`;
+  const claimKeyOf = (key: string) => `caudal:cache:{${namespace}:${key}}:load`;
 
   let failures = 0;
   let failedAt = 0;
@@ -154,7 +176,13 @@ export async function sharedTier(url: string, namespace: string, heard: (key: st
       }
     }
   };
+  const tags = sharedTags({
+    namespace,
+    isReady: () => client.isReady,
+    drop: (keys, args) => ask(invalidateMs, () => client.dropTags(keys, args as Arguments)),
+  });
   const retry = setInterval(() => {
+    tags.retry();
     if (!client.isReady || pending.size === 0) return;
     const batch = [...pending].slice(0, 1_000).map(([key, version]) => ({ key, version }));
     for (const { key } of batch) pending.delete(key);
@@ -164,8 +192,9 @@ export async function sharedTier(url: string, namespace: string, heard: (key: st
   const connected = Promise.allSettled([
     client.connect(),
     subscriber.connect().then(() =>
-      subscriber.subscribe(channel, (message) => {
-        for (const [key, version] of readInvalidations(message)) heard(key, version);
+      subscriber.subscribe([channel, tags.channel], (message, from) => {
+        if (from === tags.channel) for (const tag of readDroppedTags(message)) heard.dropTag(tag);
+        else for (const [key, version] of readInvalidations(message)) heard.invalidate(key, version);
       }),
     ),
   ]);
@@ -179,14 +208,38 @@ export async function sharedTier(url: string, namespace: string, heard: (key: st
       const bytes = await ask(callMs, () => client.getRange(keysOf(key)[0]!, 0, maxEntryBytes));
       return bytes ? fromBytes({ namespace, key }, bytes as unknown as Buffer) : undefined;
     },
-    /** Stores the entry, unless a newer version is known. Returns that version; 0 if there is none or no Redis. */
-    async fill(key: string, entry: SharedEntry, keepMs: number): Promise<number> {
+    /** The same of an entry with tags, and since when a load would begin; undefined if Redis can't be reached. */
+    async getTagged(key: string): Promise<{ entry: SharedEntry | undefined; since: string } | undefined> {
+      const keys = [keysOf(key)[0]!, tagsKeyOf(key)];
+      const answer = await ask(callMs, () => client.getTagged(keys, [tags.prefix, String(maxEntryBytes)]));
+      return answer && { since: String(answer[0]), entry: answer[1] && fromBytes({ namespace, key }, answer[1]) };
+    },
+    /**
+     * Stores the entry, unless a newer version is known. Returns that version; 0 if there is none or no Redis; -1 if one of its
+     * tags was dropped since its load began.
+     */
+    async fill(key: string, entry: SharedEntry, keepMs: number, tagged?: Tagged): Promise<number> {
       const bytes = toBytes({ namespace, key }, entry);
       if (bytes.length > maxEntryBytes) return 0;
-      const args = [String(entry.version), bytes, String(Math.ceil(keepMs))];
-      return (await ask(callMs, () => client.fill(keysOf(key), args))) ?? 0;
+      const more = tagged ? tags.filling(tagsKeyOf(key), tagged) : { keys: [], args: [] };
+      const args = [String(entry.version), bytes, String(Math.ceil(keepMs)), ...more.args];
+      return (await ask(callMs, () => client.fill([...keysOf(key), ...more.keys], args))) ?? 0;
     },
     invalidate: tell,
+    dropTags: tags.drop,
+    /**
+     * Whether this process should load the view now: false if another one has begun to within a second. True while Redis fails.
+     */
+    async claim(key: string): Promise<boolean> {
+      if (failures > 0) return true;
+      const set = () =>
+        client.set(claimKeyOf(key), '1', { condition: 'NX', expiration: { type: 'PX', value: claimMs } });
+      return (await ask(callMs, set)) !== null;
+    },
+    /** Ends a claim. If it had ended and is another's now, that costs one more load. */
+    async release(key: string): Promise<void> {
+      if (failures === 0) await ask(callMs, () => client.unlink(claimKeyOf(key)));
+    },
     /** Closes the connections. Never throws. */
     async stop(): Promise<void> {
       clearInterval(retry);

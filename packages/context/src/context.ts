@@ -81,6 +81,19 @@ export interface ContextGauge<S extends Settings = Settings> extends ObservedGau
   read(tools: GaugeTools<S>, run: { signal: AbortSignal }): Promise<number | Sample[]>;
 }
 
+/**
+ * How views are cached. All are dropped when they change. 'cache-aside': the next read loads them; 'write-through': the projector puts
+ * the new one in their place; 'refresh-ahead': those that are read often are loaded again before their time ends. See docs/caching.md.
+ */
+export const cacheStrategies = ['cache-aside', 'write-through', 'refresh-ahead'] as const;
+export type CacheStrategy = (typeof cacheStrategies)[number];
+
+export interface ViewCaching {
+  strategy: CacheStrategy;
+  /** How long a view may be served from the cache unless it is invalidated, in milliseconds. */
+  ms: number;
+}
+
 /** The store of a projection's views: documents by id and key, or full-text search. */
 export type StoreKind = 'documents' | 'search';
 
@@ -88,8 +101,10 @@ export interface ContextProjection {
   // biome-ignore lint/suspicious/noExplicitAny: a list of projections of different views has no common type
   projection: AnyProjection<any>;
   store: StoreKind;
-  /** How long a view may be served from the cache unless it is invalidated, in milliseconds; 60,000 if absent. */
-  cacheMs?: number;
+  /** How its views are cached, unless CAUDAL_CACHES says otherwise; a minute of cache-aside if absent. */
+  cache?: ViewCaching;
+  /** How pages of searches are cached. A change of a view drops the pages that show it. Not at all if absent. */
+  pages?: ViewCaching;
 }
 
 export interface Context<S extends Settings = Settings> {

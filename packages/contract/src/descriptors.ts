@@ -26,6 +26,7 @@ import { type Access, type AccessMessage, accessOf } from './access.ts';
 import { type Audit, auditOf } from './audit.ts';
 import { commentsOf } from './comments.ts';
 import { type HttpRule, type HttpRuleMessage, httpRules } from './http-rule.ts';
+import { type Reads, type ReadsMessage, readsOf } from './reads.ts';
 import { type Serving, servingOf } from './serving.ts';
 
 /** A method with all of its options. */
@@ -39,6 +40,7 @@ export interface MethodContract extends Serving {
   http: HttpRule[];
   access: Access;
   audit: Audit;
+  reads: Reads;
   /** `idempotency_level = NO_SIDE_EFFECTS`: repeating it is safe. */
   noSideEffects: boolean;
   request: DescMessage;
@@ -109,6 +111,7 @@ export function load(bytes: Uint8Array): Contract {
   const maxRequestBytes = extension('caudal.max_request_bytes');
   const rateLimit = extension('caudal.rate_limit');
   const act = extension('caudal.act');
+  const reads = extension('caudal.reads');
   const rules = extension('buf.validate.field');
   const oneof = extension('buf.validate.oneof');
   const personal = extension('caudal.personal');
@@ -150,8 +153,12 @@ export function load(bytes: Uint8Array): Contract {
       ...{ path, request, response, http: rules, access: allowed, noSideEffects },
       isPersonal: (field) => hasOption(field, personal) && (getOption(field, personal) as unknown as boolean),
     });
+    const reading = readsOf(
+      hasOption(descriptor, reads) ? (getOption(descriptor, reads) as unknown as ReadsMessage) : undefined,
+      { path, http: rules, access: allowed, noSideEffects, showsPersonal: audited.personal },
+    );
     const made: MethodContract = {
-      ...{ path, service, name, http: rules, access: allowed, audit: audited },
+      ...{ path, service, name, http: rules, access: allowed, audit: audited, reads: reading },
       ...{ ...serving, noSideEffects, request, response },
     };
     methods.set(path, made);

@@ -32,7 +32,7 @@ export interface ProjectorOptions<V, P extends AnyProjection<V> = AnyProjection<
    * once for each write: if the answer to a write was lost, or another projector wrote it, the call follows when the
    * events are delivered again.
    */
-  onWritten?(generation: number, views: { id: string; revision: number }[]): Promise<void>;
+  onWritten?(generation: number, views: StoredDocument[]): Promise<void>;
 }
 
 /** A projector that loses this many races for a view in a row gives the batch back. */
@@ -145,7 +145,7 @@ export function createProjector<V>(options: ProjectorOptions<V, Projection<V>>):
     const writes = folds.flatMap<Write>((folded) => (folded.write && !out.has(folded.id) ? [folded.write] : []));
     const result = writes.length > 0 ? await collection.save(writes) : { lost: [], refused: [] };
     const unwritten = new Set([...result.lost, ...result.refused.map(({ id }) => id)]);
-    const written: { id: string; revision: number }[] = writes.filter(({ id }) => !unwritten.has(id));
+    const written: StoredDocument[] = writes.filter(({ id }) => !unwritten.has(id));
     // Their writer may have died before it called `onWritten`, or was a rebuild, which does not call it.
     written.push(...folds.flatMap((folded) => (folded.write ? [] : (stored.get(folded.id) ?? []))));
     if (written.length > 0) await onWritten?.(generation, written);

@@ -11,6 +11,11 @@ export const reasons = {
     meaning:
       'The write that the consistency token names was lost in a fail-over. Leave the token out, look, and repeat the command if need be.',
   },
+  READ_STRENGTH_NOT_SERVED: {
+    code: 'INVALID_ARGUMENT',
+    meaning:
+      'STRONG is for one resource by its id. For lists, counts, searches and views of many streams, send the consistency token of what must be included.',
+  },
   VIEW_NOT_BUILT: { code: 'UNAVAILABLE', meaning: 'The view is being built for the first time. Try again.' },
   PAGE_TOKEN_EXPIRED: {
     code: 'INVALID_ARGUMENT',

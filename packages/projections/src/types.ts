@@ -146,7 +146,8 @@ export interface Page<V> {
 
 /** Queries on a projection's current generation. Every call may fail with UNAVAILABLE. */
 export interface Views<V> {
-  get(id: string): Promise<StoredView<V> | undefined>;
+  /** `nearest`: from the nearest copy of the store, which may be behind. */
+  get(id: string, options?: { nearest?: boolean }): Promise<StoredView<V> | undefined>;
   find(query: Query): Promise<Page<V>>;
   /** How many views meet all conditions. RESOURCE_EXHAUSTED QUERY_TOO_COSTLY if that takes too long. */
   count(where?: Condition[]): Promise<number>;

@@ -1,5 +1,6 @@
 /**
- * The headers of a call, by their names in gRPC metadata. REST uses the same names, except for the token and the age.
+ * The headers of a call, by their names in gRPC metadata. REST uses the same names, without `caudal-` for the token, the read
+ * strength and the age.
  */
 import { type Context, ROOT_CONTEXT, trace } from '@opentelemetry/api';
 import { W3CTraceContextPropagator } from '@opentelemetry/core';
@@ -16,6 +17,7 @@ export const headerNames = {
   causationId: 'caudal-causation-id',
   correlationId: 'caudal-correlation-id',
   consistency: 'caudal-consistency-token',
+  readStrength: 'caudal-read-strength',
   age: 'caudal-age',
   /** Over REST only. */
   signature: 'webhook-signature',

@@ -16,6 +16,11 @@ export const reasons = {
     code: 'INVALID_ARGUMENT',
     meaning: "The consistency token is not one of Caudal's. Send the token of an answer unchanged, or leave it out.",
   },
+  INVALID_READ_STRENGTH: {
+    code: 'INVALID_ARGUMENT',
+    meaning:
+      'The header read-strength is not one of ONE, AT_LEAST, QUORUM and STRONG, or it is AT_LEAST without a consistency token.',
+  },
   REQUEST_ID_REUSED: {
     code: 'INVALID_ARGUMENT',
     meaning: 'An earlier request had the same request_id and other content. Use a new id for every new request.',

@@ -1,5 +1,6 @@
 /** What a service's author uses of gRPC and REST: typed handlers, and a call with its caller. */
 import type { Method } from '@caudal/contract/method.ts';
+import type { ReadStrength } from '@caudal/contract/reads.ts';
 import type { Caller, CommandId, Origin } from '@caudal/kernel/context.ts';
 
 /** One call of a method, over gRPC, REST or within the process. */
@@ -22,6 +23,8 @@ export interface Call {
   signal: AbortSignal;
   /** The streams and versions that the caller has written before and wants to see. Empty if it sent no token. */
   consistency: { stream: string; version: number; epoch?: number }[];
+  /** How strong the reads of this call are. Absent: AT_LEAST what `consistency` names, or ONE. */
+  readStrength?: ReadStrength | undefined;
   /**
    * Records that the stream is at this version after the call. It becomes part of the answer's consistency token. `epoch`: that of
    * the log, if it is not the one that this process knows.

@@ -13,6 +13,6 @@ export const inventory = defineContext({
   deciders: [stockDecider],
   commands: ({ aggregates, clock }) => [inventoryService({ aggregates, clock })],
   queries: ({ views }) => [inventoryQueryService({ views: views(stockDashboard) })],
-  projections: [{ projection: stockDashboard, store: 'documents', cacheMs: 10_000 }],
+  projections: [{ projection: stockDashboard, store: 'documents', cache: { strategy: 'refresh-ahead', ms: 10_000 } }],
   sagas: ({ aggregates, database, clock, signal }) => [reservationExpiry({ aggregates, database, clock, signal })],
 });

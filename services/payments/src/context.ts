@@ -77,9 +77,9 @@ export const payments = defineContext({
     walletQueryService({ wallets: views(walletBalances), transactions: views(walletTransactions), aggregates }),
   ],
   projections: [
-    { projection: walletBalances, store: 'documents', cacheMs: 300_000 },
+    { projection: walletBalances, store: 'documents', cache: { strategy: 'cache-aside', ms: 300_000 } },
     { projection: walletTransactions, store: 'documents' },
-    { projection: paymentStatus, store: 'documents', cacheMs: 60_000 },
+    { projection: paymentStatus, store: 'documents', cache: { strategy: 'write-through', ms: 60_000 } },
     { projection: approvals, store: 'documents' },
   ],
   jobs: [checkWallets],

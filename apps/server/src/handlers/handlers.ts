@@ -12,8 +12,8 @@ import type { ProjectorOptions } from '@caudal/projections/projector.ts';
 import type { ViewStore } from '@caudal/projections/stores/store.ts';
 import type { TimedHandler } from '@caudal/sagas/saga-handler.ts';
 import type { App } from '../app.ts';
+import { afterWrites } from '../caching/view-caching.ts';
 import type { LocalContext } from '../local-context.ts';
-import { cacheKey } from '../queries/view-readers.ts';
 import { generationHooks } from './generation-hooks.ts';
 
 /** A projection of one of the process's contexts. */
@@ -56,16 +56,13 @@ export function rebuildOptions<V>(app: App, of: LocalProjection): RebuildOptions
   };
 }
 
-/** Invalidates the cached views that a projector has written. */
+/** Invalidates the cached views that a projector has written, or replaces them. */
 export function cacheInvalidation(
-  { stores }: App,
-  { projection }: ContextProjection,
+  { stores, values, has }: App,
+  definition: ContextProjection,
 ): NonNullable<ProjectorOptions<unknown>['onWritten']> {
-  return async (generation, views) => {
-    await stores.cache.invalidate(
-      ...views.map(({ id, revision }) => ({ key: cacheKey(projection, generation, id), version: revision })),
-    );
-  };
+  const isShared = values.REDIS_URL !== undefined || has('query');
+  return afterWrites({ cache: stores.cache, definition, caches: values.CAUDAL_CACHES, isShared });
 }
 
 /** The handler that feeds one generation of a projection. */

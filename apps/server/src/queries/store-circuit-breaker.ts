@@ -82,10 +82,11 @@ export function storeCircuitBreaker(store: ViewStore, options: CircuitBreakerOpt
     ...store,
     collection(name, layout) {
       const collection = store.collection(name, layout);
-      const { search, found } = collection;
+      const { search, found, loadNearest } = collection;
       return {
         ...collection,
         load: (ids) => ask(collection, () => collection.load(ids)),
+        ...(loadNearest && { loadNearest: (ids) => ask(collection, () => loadNearest(ids)) }),
         find: (find) => ask(collection, () => collection.find(find)),
         count: (where) => ask(collection, () => collection.count(where)),
         aggregate: (aggregation) => ask(collection, () => collection.aggregate(aggregation)),

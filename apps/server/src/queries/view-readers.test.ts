@@ -12,8 +12,9 @@ import { orderDetails } from '@caudal/service-orders/projections/order-details.t
 import { refusalOf, testCall } from '@caudal/testing/call.ts';
 import { memoryLog } from '@caudal/testing/memory-log.ts';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { cacheKey } from '../caching/view-caching.ts';
 import { storeOf } from '../testing/store-of.ts';
-import { cacheKey, viewReader } from './view-readers.ts';
+import { viewReader } from './view-readers.ts';
 
 /** A store whose documents a test sets directly, and that can be unreachable. */
 function fakeStore() {
@@ -58,7 +59,8 @@ describe('a view reader', () => {
 
   function open({ cacheMs }: { cacheMs?: number } = {}) {
     const { store, state } = fakeStore();
-    const definition = { projection: orderDetails, store: 'documents' as const, cacheMs };
+    const caching = cacheMs === undefined ? undefined : { strategy: 'cache-aside' as const, ms: cacheMs };
+    const definition = { projection: orderDetails, store: 'documents' as const, cache: caching };
     const payments = memoryLog({ domain: 'payments' });
     const logs = new Map([['payments', payments]]);
     const reader = viewReader<Order>({

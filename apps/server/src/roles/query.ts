@@ -31,6 +31,7 @@ function readerOptions<V>(app: App, local: LocalContext, projection: AnyProjecti
     logs: app.logsFor(context, followedDomains(projection)),
     passed: (handler, event) => hasPassed(database, handler, event),
     cache: app.stores.cache,
+    caches: app.values.CAUDAL_CACHES,
     waits: app.waits,
     cacheIsInvalidated: app.values.REDIS_URL !== undefined || app.has('projector'),
   };

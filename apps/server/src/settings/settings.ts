@@ -5,6 +5,7 @@ import { parsePersonalDataKeys } from '@caudal/eventlog/personal/cipher.ts';
 import { languages as searchLanguages } from '@caudal/projections/search/stems.ts';
 import { contexts } from '../contexts.ts';
 import { archivePlaceExpects, parseArchivePlace } from './archive-place.ts';
+import { cacheSettings } from './cache-settings.ts';
 import { identitySettings } from './identity-settings.ts';
 import { limitSettings } from './limit-settings.ts';
 import { parseOrigins } from './origins.ts';
@@ -48,6 +49,12 @@ export const runtimeSettings = {
   CAUDAL_OWNER_DATABASE_URL: setting.url({
     description:
       'The same PostgreSQL as the role that owns the tables, for `caudal migrate`, and for the role jobs if there is an archive. `caudal migrate` then grants what the application needs to the user of DATABASE_URL. Without it that user must own the tables.',
+    optional: true,
+    protocols: ['postgres', 'postgresql'],
+  }),
+  CAUDAL_REPLICA_DATABASE_URL: setting.url({
+    description:
+      'A streaming replica of that PostgreSQL, for reads of views that ask for the read strength ONE. Without it, and while it is away, they are read like the others.',
     optional: true,
     protocols: ['postgres', 'postgresql'],
   }),
@@ -132,6 +139,7 @@ export const runtimeSettings = {
     optional: true,
     protocols: ['redis', 'rediss'],
   }),
+  ...cacheSettings,
   CAUDAL_ARCHIVE: setting.parsed(
     {
       description:

@@ -94,6 +94,7 @@ const mail: Encryption = {
 export const called: Record<string, Encryption> = {
   DATABASE_URL: postgres,
   CAUDAL_OWNER_DATABASE_URL: postgres,
+  CAUDAL_REPLICA_DATABASE_URL: postgres,
   RABBITMQ_URL: scheme('amqps'),
   RABBITMQ_MANAGEMENT_URL: scheme('https'),
   MONGODB_URL: mongodb,

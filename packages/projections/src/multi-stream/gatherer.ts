@@ -28,7 +28,7 @@ export interface GathererOptions<V> {
   views: Collection;
   facts: Collection;
   /** Called after views were written, before their events count as handled; at least once for each write. */
-  onWritten?(views: { id: string; revision: number }[]): Promise<void>;
+  onWritten?(views: StoredDocument[]): Promise<void>;
 }
 
 /** A writer that loses this many races in a row gives the batch back. */

@@ -49,9 +49,10 @@ export function openViews<V>(options: OpenViewsOptions<V>): OpenedViews<V> {
 
   return {
     generations,
-    get: (id) =>
+    get: (id, { nearest = false } = {}) =>
       onCurrent(generations, async ({ collection }) => {
-        const [document] = await collection.load([id]);
+        const from = (nearest && collection.loadNearest) || collection.load;
+        const [document] = await from([id]);
         return document && document.view !== undefined ? storedView(projection, document) : undefined;
       }),
     async find(query) {
@@ -230,7 +231,11 @@ function bounded(limit: number): number {
   return Math.max(1, Math.min(limit, maxLimit));
 }
 
-function storedView<V>(projection: ViewDeclaration<V>, { id, view, streams, revision }: StoredDocument): StoredView<V> {
+/** A view as queries get it. */
+export function storedView<V>(
+  projection: ViewDeclaration<V>,
+  { id, view, streams, revision }: StoredDocument,
+): StoredView<V> {
   return { id, view: projection.codec.fromJSON(view), streams, revision };
 }
 

@@ -160,6 +160,15 @@ function collection(native: NativeCollection<MongoView>, layout: Layout): Collec
       });
     },
     load: (ids) => read(native.find({ _id: { $in: ids } }, { projection: { keys: 0 } }).toArray()),
+    loadNearest: (ids) =>
+      read(
+        native
+          .find(
+            { _id: { $in: ids } },
+            { projection: { keys: 0 }, readPreference: 'nearest', readConcern: { level: 'local' } },
+          )
+          .toArray(),
+      ),
     async save(writes) {
       if (writes.length === 0) return { lost: [], refused: [] };
       try {

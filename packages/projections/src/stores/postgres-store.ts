@@ -4,6 +4,7 @@
  */
 import { CaudalError, unavailable } from '@caudal/kernel/errors.ts';
 import { contentHash } from '@caudal/kernel/ids.ts';
+import { within } from '@caudal/kernel/time.ts';
 import type { Database, Statement } from '@caudal/postgres/database.ts';
 import { isDataError, sqlState } from '@caudal/postgres/errors.ts';
 import { type Analysis, plainAnalysis } from '../search/analysis.ts';
@@ -45,23 +46,47 @@ const outOfTime = '57014';
 export interface PostgresStoreOptions {
   /** The store may create tables in its schema, and leaves it open. */
   database: Database;
+  /** The same schema in a streaming replica, for reads that may be behind; it is left open. */
+  replica?: Database | undefined;
   /** How texts are searched. It should be the same in all processes; plainAnalysis if absent. */
   analysis?: Analysis;
 }
 
 /** Opens a store over a database. */
-export function openPostgresStore({ database, analysis = plainAnalysis }: PostgresStoreOptions): ViewStore {
+export function openPostgresStore({ database, replica, analysis = plainAnalysis }: PostgresStoreOptions): ViewStore {
   return {
     name: 'PostgreSQL',
     searches: true,
     analysis: analysis.fingerprint,
     viewsPerCall: 128,
-    collection: (name, layout) => collection({ database, analysis }, name, layout),
+    confirm: () => confirm(database),
+    collection: (name, layout) => collection({ database, replica, analysis }, name, layout),
     async close() {},
   };
 }
 
-function collection({ database, analysis }: Required<PostgresStoreOptions>, name: string, layout: Layout): Collection {
+/** How long a read waits for the standbys that must have what it has read. */
+const confirmMs = 2_000;
+
+/**
+ * A commit waits until the synchronous standbys (synchronous_standby_names) have all that was committed before it. This one has
+ * nothing but a message that nobody reads.
+ */
+async function confirm(database: Database): Promise<void> {
+  const confirmed = database.transaction(async (tx) => {
+    await tx.query({ text: 'SET LOCAL synchronous_commit = on' });
+    await tx.query({ text: "SELECT pg_logical_emit_message(true, 'caudal.confirm', '')" });
+  });
+  if (!(await within(confirmMs, confirmed))) {
+    // The connection is free again when the standby answers, or at the time-out of its statement.
+    confirmed.catch(() => {});
+    throw unavailable('The standby of PostgreSQL');
+  }
+}
+
+type CollectionOptions = Pick<PostgresStoreOptions, 'database' | 'replica'> & { analysis: Analysis };
+
+function collection({ database, replica, analysis }: CollectionOptions, name: string, layout: Layout): Collection {
   const table = quoted(name);
   const search = fullText({ name, layout, analysis });
 
@@ -129,6 +154,16 @@ function collection({ database, analysis }: Required<PostgresStoreOptions>, name
     async load(ids) {
       return documents(await run<Row>({ ...load, values: [ids] }));
     },
+    ...(replica && {
+      async loadNearest(ids: string[]) {
+        try {
+          return documents(await replica.query<Row>({ ...load, values: [ids] }));
+        } catch {
+          // It is away, or has not got the table yet.
+          return documents(await run<Row>({ ...load, values: [ids] }));
+        }
+      },
+    }),
     async save(writes) {
       if (writes.length === 0) return { lost: [], refused: [] };
       for (let attempt = 1; ; attempt++) {

@@ -154,6 +154,11 @@ export interface Collection {
   drop(): Promise<void>;
   /** The documents of these ids that exist, tombstones included, as the last write left them; in any order. */
   load(ids: string[]): Promise<StoredDocument[]>;
+  /**
+   * The same from the nearest copy, if there are several: it may be behind by its lag, or lack the collection. Falls back to the
+   * primary one.
+   */
+  loadNearest?(ids: string[]): Promise<StoredDocument[]>;
   /** Writes all of them in one call; each lands only if its id was not written since it was read. Ids must differ. */
   save(writes: Write[]): Promise<SaveResult>;
   /**
@@ -185,6 +190,11 @@ export interface ViewStore {
   readonly analysis?: string;
   /** The best number of views in one write; Infinity if a call costs more than the views in it. */
   readonly viewsPerCall: number;
+  /**
+   * Resolves once a majority of its copies has what was read before, so that no fail-over takes it back. Absent: it reads nothing else.
+   * UNAVAILABLE if that takes longer than 2 s.
+   */
+  confirm?(): Promise<void>;
   /** A collection; makes no call. */
   collection(name: string, layout: Layout): Collection;
   /** Closes the connections. */

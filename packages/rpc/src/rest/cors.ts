@@ -24,6 +24,7 @@ export const corsRequestHeaders = [
   'if-match',
   'if-none-match',
   'consistency-token',
+  'read-strength',
   'x-request-id',
   'x-audit-reason',
   'traceparent',

@@ -5,6 +5,7 @@ import { CaudalError } from '@caudal/kernel/errors.ts';
 import { boundsOf } from '../schema/bounds.ts';
 import type { Endpoint } from '../server/endpoint.ts';
 import { textBoundOf } from '../server/request-size.ts';
+import { isKept } from './caching.ts';
 import { parseJson } from './json-body.ts';
 import { refusedConditions } from './preconditions.ts';
 import { requestJson } from './rest-request.ts';
@@ -35,7 +36,7 @@ export function decodeRest(
     query: queryOf(url),
     body: parseJson(body, boundsOf(request), textBoundOf(contract)),
     ifMatch: isRead || isSigned || !fieldNamed(request, 'etag') ? undefined : unquoted(headers['if-match']),
-    refused: isSigned ? [] : refusedConditions(headers, { isRead, hasEtag, request }),
+    refused: isSigned ? [] : refusedConditions(headers, { isRead, hasEtag: hasEtag || isKept(contract), request }),
   });
   return definition.requestDeserialize(Buffer.from(jsonToBytes(request, json)));
 }

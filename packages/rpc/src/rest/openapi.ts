@@ -2,7 +2,9 @@
 import type { DescField, DescMessage } from '@bufbuild/protobuf';
 import { contract, type MethodContract } from '@caudal/contract/descriptors.ts';
 import type { HttpRule } from '@caudal/contract/http-rule.ts';
+import { readStrengths } from '@caudal/contract/reads.ts';
 import { maskedMessage } from '../schema/mask.ts';
+import { isKept } from './caching.ts';
 import { collectSchemas, isRequired, type Schema, type Schemas } from './openapi-schema.ts';
 import { securityOf, securitySchemes } from './openapi-security.ts';
 import { isWellKnown } from './transcode.ts';
@@ -68,7 +70,7 @@ function operation(method: MethodContract, rule: HttpRule, index: number, schema
     .registry.getService(method.service)!
     .methods.find(({ name }) => name === method.name)!;
   const inPath = [...rule.template.matchAll(/\{(\w+)\}/g)].map(([, name]) => name!);
-  const hasEtag = method.response.fields.some(({ name }) => name === 'etag');
+  const hasEtag = method.response.fields.some(({ name }) => name === 'etag') || isKept(method);
   const isGet = rule.method === 'GET';
   return {
     operationId: `${shortName(method)}_${method.name}${index || ''}`,
@@ -150,9 +152,14 @@ const header = (name: string, description: string, pattern?: string): Schema => 
   schema: { type: 'string', ...(pattern && { pattern }) },
 });
 
+const strengthText =
+  'What the answer includes. `ONE`: the nearest copy; `AT_LEAST`: what the Consistency-Token names; `QUORUM`: what a majority of the store has confirmed; `STRONG`: what the log has now, of one resource.';
+
 function headerParameters({ request, access }: MethodContract, isGet: boolean, hasEtag: boolean): Schema[] {
   const all = [header('X-Request-Id', 'Names this request in logs and errors. Generated if absent.')];
   if (isGet) all.push(header('Consistency-Token', 'From an earlier answer: the query sees at least its writes.'));
+  if (isGet)
+    all.push({ ...header('Read-Strength', strengthText), schema: { type: 'string', enum: [...readStrengths] } });
   if (!access.webhook && request.fields.some(({ name }) => name === 'request_id')) {
     const meaning =
       'Stands for `requestId` in the body: a text of 1 to 255 characters of ASCII, in double quotes or without.';

@@ -12,6 +12,7 @@ import type { Endpoint } from '../server/endpoint.ts';
 import { rateHeaders } from '../server/rate-limits.ts';
 import { refuseRepeated } from '../server/repeated-headers.ts';
 import type { WebhookSignature, WebhookVerifier } from '../server/webhook.ts';
+import { cacheControl, validatorOf, variedBy } from './caching.ts';
 import { endIfUnfinished, endIfUnread, whenAnswered } from './connection.ts';
 import { decodeRest, unquoted } from './decode.ts';
 import { type LocationOf, locationOf } from './location.ts';
@@ -101,10 +102,16 @@ export async function admit(
   }
 }
 
+/** Headers of requests with another name than in gRPC. */
+const restNames: Record<string, string> = {
+  [headerNames.consistency]: 'consistency-token',
+  [headerNames.readStrength]: 'read-strength',
+};
+
 const headerReader =
   ({ headers }: FastifyRequest): HeaderReader =>
   (name) => {
-    const value = headers[name === headerNames.consistency ? 'consistency-token' : name];
+    const value = headers[restNames[name] ?? name];
     return Array.isArray(value) ? value[0] : value;
   };
 
@@ -164,7 +171,7 @@ export async function serveRoute(
       admitted?.place.answer(body.length, contract.noSideEffects);
       return {
         body,
-        etag,
+        etag: etag ?? validatorOf(contract, body),
         location: locationFrom?.(whole),
       };
     },
@@ -178,9 +185,9 @@ export async function serveRoute(
   if (outcome.age) reply.header('age', outcome.age);
   if (etag) reply.header('etag', `"${etag}"`);
   if (location) reply.header('location', location);
-  // An answer is for one caller only. Caches must ask again each time, with the etag.
-  reply.header('cache-control', isRead ? 'private, no-cache' : 'no-store');
-  addVary(reply, 'authorization');
+  const isChosen = header(headerNames.consistency) !== undefined || header(headerNames.readStrength) !== undefined;
+  reply.header('cache-control', isRead ? cacheControl(contract, isChosen) : 'no-store');
+  for (const name of variedBy(contract)) addVary(reply, name);
   if (isRead && etag && hasTag(header('if-none-match'), etag)) return reply.code(304).send();
   return reply.code(contract.successStatus).type('application/json').send(body);
 }

@@ -24,6 +24,7 @@ import { type HeavyLimits, openHeavyTurns } from './heavy-turns.ts';
 import { useIdempotencyKey } from './idempotency-key.ts';
 import { observe } from './observe.ts';
 import { openPlaces, type Place, type PlaceLimits, type Places } from './places.ts';
+import { readStrengthOf } from './read-strength.ts';
 import { boundOf, tooLarge } from './request-size.ts';
 
 export interface Limits extends PlaceLimits, HeavyLimits {
@@ -173,6 +174,8 @@ export function createPipeline(
         let oldestMs: number | undefined;
         let mayForward = forwarder !== undefined && !incoming.forwarded && isForwardable(endpoint);
         const commandId = endpoint.commandId?.(request, caller.subject);
+        const consistency =
+          incoming.consistency ?? decodeConsistency(incoming.header(headerNames.consistency), contract.noSideEffects);
         const call: Call = {
           caller,
           method: contract.path,
@@ -190,8 +193,8 @@ export function createPipeline(
           get signal() {
             return timer.signal;
           },
-          consistency:
-            incoming.consistency ?? decodeConsistency(incoming.header(headerNames.consistency), contract.noSideEffects),
+          consistency,
+          readStrength: readStrengthOf(contract, incoming.header(headerNames.readStrength), consistency.length > 0),
           wrote(stream, version, epoch = epochOf(stream)) {
             const known = written.get(stream);
             // Of a stream that does not exist there is nothing to wait for.
