@@ -4,6 +4,7 @@
  */
 import { noReply } from '@caudal/aggregates/no-reply.ts';
 import type { Aggregates } from '@caudal/aggregates/types.ts';
+import type { ParcelStatus } from '@caudal/contract/gen/caudal/tracking/v1/tracking.ts';
 import { forEachConcurrent } from '@caudal/kernel/concurrency.ts';
 import type { IdSource } from '@caudal/kernel/ids.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';
@@ -11,7 +12,6 @@ import { backoffMs, sleep } from '@caudal/kernel/time.ts';
 import { int4Array, uuidArray } from '@caudal/postgres/arrays.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import { logger } from '@caudal/telemetry/log.ts';
-import type { ParcelStatus } from '@caudal/contract/gen/caudal/tracking/v1/tracking.ts';
 import { changeStatus, parcelDecider } from './domain/parcel-stream.ts';
 import { changesAnnounced } from './metrics.ts';
 

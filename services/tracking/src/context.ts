@@ -2,7 +2,10 @@
 import { setting } from '@caudal/config/setting.ts';
 import { defineContext } from '@caudal/context/context.ts';
 import { logPermissions } from '@caudal/context/log-permissions.ts';
-import { ShippingQueryServiceService, ShippingServiceService } from '@caudal/contract/gen/caudal/shipping/v1/shipping.ts';
+import {
+  ShippingQueryServiceService,
+  ShippingServiceService,
+} from '@caudal/contract/gen/caudal/shipping/v1/shipping.ts';
 import { createSagaHandler } from '@caudal/sagas/saga-handler.ts';
 import { startAnnouncer } from './announcer.ts';
 import { trackingService } from './commands/tracking-service.ts';
@@ -17,7 +20,10 @@ import { startWorker } from './worker.ts';
 
 /** How often the announcer looks for what a process that died has left. */
 const announceEveryMs = 2_000;
-const embeddedAnnounceEveryMs = 10_000;
+/** Most of the time from call to page, if the call was to another process, and there is no broker. */
+const pollMs = 100;
+/** In an embedded system nobody else puts traces: an idle one shall take next to no processor time. */
+const embeddedMs = 10_000;
 
 export const tracking = defineContext({
   name: 'tracking',
@@ -45,11 +51,17 @@ export const tracking = defineContext({
   queries: ({ database, clock }) => [trackingQueryService({ database, clock })],
   projections: [],
   workers({ aggregates, database, broker, clock, ids, settings, embedded }) {
-    const queue = openQueue({ database, broker, maxTraces: settings.TRACKING_QUEUE_TRACES, embedded });
-    const everyMs = embedded ? embeddedAnnounceEveryMs : announceEveryMs;
+    const queue = openQueue({ database, broker, maxTraces: settings.TRACKING_QUEUE_TRACES });
+    const everyMs = embedded ? embeddedMs : announceEveryMs;
     const announcer = startAnnouncer({ database, aggregates, ids, everyMs });
     const rate = settings.TRACKING_WRITE_RATE;
-    const worker = startWorker({ queue, clock, rate, onChanges: announcer.wake });
+    const worker = startWorker({
+      queue,
+      clock,
+      rate,
+      onChanges: announcer.wake,
+      pollMs: embedded ? embeddedMs : pollMs,
+    });
     // The first to be stopped is the last.
     return [announcer, worker];
   },

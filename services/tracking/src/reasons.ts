@@ -8,6 +8,7 @@ export const reasons = {
   },
   TRACE_QUEUE_FULL: {
     code: 'RESOURCE_EXHAUSTED',
-    meaning: 'Too many traces wait to be written. Nothing of the call is recorded: repeat it after the time that is given.',
+    meaning:
+      'Too many traces wait to be written. Nothing of the call is recorded: repeat it after the time that is given.',
   },
 } satisfies Record<string, Reason>;

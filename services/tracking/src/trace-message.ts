@@ -1,5 +1,9 @@
 /** A trace as a message of the contract, and back. */
-import { ParcelStatus, type Place, type Trace as TraceMessage } from '@caudal/contract/gen/caudal/tracking/v1/tracking.ts';
+import {
+  ParcelStatus,
+  type Place,
+  type Trace as TraceMessage,
+} from '@caudal/contract/gen/caudal/tracking/v1/tracking.ts';
 import { carrierKey, numberKey } from './domain/parcel-id.ts';
 import type { Status, Trace, Place as TracePlace } from './domain/trace.ts';
 

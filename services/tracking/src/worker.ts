@@ -7,8 +7,8 @@ import type { Running } from '@caudal/kernel/lifetime.ts';
 import { backoffMs, type Clock, sleep } from '@caudal/kernel/time.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { batchSize, traces, writeLag, writeSeconds } from './metrics.ts';
-import type { Lane, TraceQueue } from './queue/types.ts';
 import { openPace } from './pace.ts';
+import type { Lane, TraceQueue } from './queue/types.ts';
 import { type Written, writeTraces } from './store/write-traces.ts';
 
 export interface WorkerOptions {
@@ -18,16 +18,18 @@ export interface WorkerOptions {
   rate: number;
   /** Called after a batch in which a status has changed. */
   onChanges(): void;
+  /** How often it looks for traces that another process has put into the inbox. */
+  pollMs: number;
   lanes?: number;
 }
 
 const log = logger('tracking-worker');
 
-export function startWorker({ queue, clock, rate, onChanges, lanes = 2 }: WorkerOptions): Running {
+export function startWorker({ queue, clock, rate, onChanges, pollMs, lanes = 2 }: WorkerOptions): Running {
   const stopping = new AbortController();
   const { signal } = stopping;
   const pace = openPace({ rate });
-  const open = Array.from({ length: lanes }, () => queue.lane());
+  const open = Array.from({ length: lanes }, () => queue.lane({ pollMs }));
   const running = open.map(run);
 
   async function run(lane: Lane): Promise<void> {

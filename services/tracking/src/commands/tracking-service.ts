@@ -9,7 +9,7 @@ import type { Clock } from '@caudal/kernel/time.ts';
 import { service } from '@caudal/rpc/types.ts';
 import { refusalOf } from '../domain/acceptance.ts';
 import { traceId } from '../domain/trace.ts';
-import { lateness, traces as counted } from '../metrics.ts';
+import { traces as counted, lateness } from '../metrics.ts';
 import type { TraceQueue } from '../queue/types.ts';
 import { traceOf } from '../trace-message.ts';
 

@@ -53,8 +53,12 @@ export function listStatement(request: ListParcelsRequest, { now, limit }: { now
     );
   if (request.pageToken) {
     const { keys, id } = decodeToken(request.pageToken, shapeOf(request));
-    const place = column === 'last_day' ? '?::timestamptz AT TIME ZONE \'UTC\'' : '?::timestamptz';
-    add(`(${column}, parcel) ${descending ? '<' : '>'} (${column === 'last_day' ? `(${place})::date` : place}, ?::uuid)`, keys[0], id);
+    const place = column === 'last_day' ? "?::timestamptz AT TIME ZONE 'UTC'" : '?::timestamptz';
+    add(
+      `(${column}, parcel) ${descending ? '<' : '>'} (${column === 'last_day' ? `(${place})::date` : place}, ?::uuid)`,
+      keys[0],
+      id,
+    );
   }
   const direction = descending ? 'DESC' : 'ASC';
   const place = column === 'last_day' ? `last_day::timestamp AT TIME ZONE 'UTC'` : column;

@@ -35,16 +35,21 @@ export function trackingQueryService({ database, clock }: { database: Transactio
         text: `SELECT id::text, happened_at AS "happenedAt", body FROM traces
           WHERE parcel = $1 AND happened_at BETWEEN $2 AND $3 AND ($4::timestamptz IS NULL OR (happened_at, id) < ($4, $5::uuid))
           ORDER BY happened_at DESC, traces.id DESC LIMIT $6`,
-        values: [row.parcel, row.firstAt, after?.keys[0] ?? row.lastAt, after?.keys[0] ?? null, after?.id ?? null, limit + 1],
+        values: [
+          row.parcel,
+          row.firstAt,
+          after?.keys[0] ?? row.lastAt,
+          after?.keys[0] ?? null,
+          after?.id ?? null,
+          limit + 1,
+        ],
       });
       const page = traces.slice(0, limit);
       const last = page.at(-1);
       const hasMore = last && traces.length > limit;
       return {
         traces: page.map(({ body }) => Trace.decode(body)),
-        nextPageToken: hasMore
-          ? encodeToken({ generation: 1, keys: [last.happenedAt], id: last.id }, shape)
-          : '',
+        nextPageToken: hasMore ? encodeToken({ generation: 1, keys: [last.happenedAt], id: last.id }, shape) : '',
       };
     },
 

@@ -12,13 +12,11 @@ export interface InboxOptions {
   database: Database;
   /** About how many traces it holds at most. Each process counts them five times a second while it puts. */
   maxTraces: number;
-  /** How often it is looked at while nothing of this process wakes the worker. */
-  pollMs: number;
 }
 
 const countMs = 200;
 
-export function openInbox({ database, maxTraces, pollMs }: InboxOptions): TraceQueue {
+export function openInbox({ database, maxTraces }: InboxOptions): TraceQueue {
   const sleepers = new Set<() => void>();
   let counted = { traces: 0, at: Number.NEGATIVE_INFINITY };
   /** Put since the last count. */
@@ -49,7 +47,7 @@ export function openInbox({ database, maxTraces, pollMs }: InboxOptions): TraceQ
     for (const wake of sleepers) wake();
   });
 
-  function lane(): Lane {
+  function lane({ pollMs }: { pollMs: number }): Lane {
     /** Rows that make about a batch, by the size of those before. */
     let tracesOfRow = 1_000;
 

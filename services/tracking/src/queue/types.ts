@@ -20,5 +20,6 @@ export interface TraceQueue {
    * queue or not.
    */
   put(bodies: Uint8Array[]): Promise<void>;
-  lane(): Lane;
+  /** `pollMs`: how often a lane looks for what other processes have put, where the queue does not tell. */
+  lane(options: { pollMs: number }): Lane;
 }

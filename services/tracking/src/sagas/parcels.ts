@@ -10,7 +10,7 @@ import type {
 } from '@caudal/contract/gen/caudal/shipping/v1/shipping.ts';
 import type { ParcelAttached } from '@caudal/contract/gen/caudal/tracking/v1/events.ts';
 import { ParcelStatus } from '@caudal/contract/gen/caudal/tracking/v1/tracking.ts';
-import { CaudalError, isCode, isTransient } from '@caudal/kernel/errors.ts';
+import { isCode } from '@caudal/kernel/errors.ts';
 import { derivedIdAt } from '@caudal/kernel/ids.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import type { Client } from '@caudal/rpc/types.ts';
@@ -83,7 +83,7 @@ export function parcelSaga({ database, shipping, shipments }: ParcelsDependencie
       else await shipping.markShipmentReturned({ ...about, reason: 'Returned, says the carrier.' }, { origin, signal });
     } catch (error) {
       // Shipping has another opinion, such as staff's: it keeps it.
-      if (!(error instanceof CaudalError) || isTransient(error) || isCode(error, 'INTERNAL')) throw error;
+      if (!isCode(error, 'FAILED_PRECONDITION', 'NOT_FOUND', 'INVALID_ARGUMENT')) throw error;
       reason = error.reason;
     }
     return [{ $case: 'shipmentInformed', value: { shipmentId, status, reason } }];
