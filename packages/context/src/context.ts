@@ -131,6 +131,8 @@ export interface Context<S extends Settings = Settings> {
   migrations?: MigrationSet;
   /** Continuous work on stores of its own, by the role worker. Each process with the role does it. */
   workers?(tools: WorkerTools<NoInfer<S>>): Running[];
+  /** The queues of work that they read if there is a broker, without prefix: an autoscaler goes by their depth. */
+  workQueues?: string[];
   /** Scheduled work, done by one process at a time. */
   jobs?: ContextJob<NoInfer<S>>[];
   /** Gauges for Prometheus whose values must be read, for example by a query. */

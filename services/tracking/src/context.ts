@@ -6,6 +6,7 @@ import {
   ShippingQueryServiceService,
   ShippingServiceService,
 } from '@caudal/contract/gen/caudal/shipping/v1/shipping.ts';
+import { workQueueName } from '@caudal/messaging/rabbitmq/topology.ts';
 import { createSagaHandler } from '@caudal/sagas/saga-handler.ts';
 import { startAnnouncer } from './announcer.ts';
 import { trackingService } from './commands/tracking-service.ts';
@@ -15,6 +16,7 @@ import { makePartitions } from './jobs/make-partitions.ts';
 import { migrations } from './migrations.ts';
 import { trackingQueryService } from './queries/tracking-query-service.ts';
 import { openQueue } from './queue/open-queue.ts';
+import { queueOfTraces } from './queue/trace-queue-name.ts';
 import { parcelSaga } from './sagas/parcels.ts';
 import { startWorker } from './worker.ts';
 
@@ -50,6 +52,7 @@ export const tracking = defineContext({
   ],
   queries: ({ database, clock }) => [trackingQueryService({ database, clock })],
   projections: [],
+  workQueues: [workQueueName(queueOfTraces)],
   workers({ aggregates, database, broker, clock, ids, settings, embedded }) {
     const queue = openQueue({ database, broker, maxTraces: settings.TRACKING_QUEUE_TRACES });
     const everyMs = embedded ? embeddedMs : announceEveryMs;

@@ -3,7 +3,8 @@ import { describeWith } from '@caudal/testing/describe-with.ts';
 import { until } from '@caudal/testing/until.ts';
 import { afterEach, expect, test } from '@jest/globals';
 import { testBroker } from '../testing/rabbit.ts';
-import { openWorkQueue, type WorkMessage, workQueueName } from './work-queue.ts';
+import { workQueueName } from './topology.ts';
+import { openWorkQueue, type WorkMessage } from './work-queue.ts';
 
 const textsOf = (messages: WorkMessage[]) => messages.map(({ content }) => content.toString());
 

@@ -12,7 +12,7 @@ import type { Broker } from './connection.ts';
 import { type Delivery, openInbox } from './inbox.ts';
 import type { PublishConnection } from './publish-connection.ts';
 import { consumeQueue } from './queue-consumer.ts';
-import { queueName } from './topology.ts';
+import { workQueueName } from './topology.ts';
 
 /** A message as a consumer gets it. */
 export interface WorkMessage {
@@ -35,9 +35,6 @@ export interface WorkQueue {
 }
 
 const confirmMs = 10_000;
-
-/** The full name of a work queue. */
-export const workQueueName = (name: string, prefix = ''): string => queueName(`${name}.work`, prefix);
 
 /** The queue is declared at the first use. `maxMessages` can't be changed later, except by the policy to a smaller number. */
 export function openWorkQueue(options: { broker: Broker; name: string; maxMessages: number }): WorkQueue {

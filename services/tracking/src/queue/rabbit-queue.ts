@@ -5,10 +5,8 @@ import type { Broker } from '@caudal/messaging/rabbitmq/connection.ts';
 import { openWorkQueue } from '@caudal/messaging/rabbitmq/work-queue.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import { groupPuts, queueFull } from './group-puts.ts';
+import { queueOfTraces } from './trace-queue-name.ts';
 import type { TraceQueue } from './types.ts';
-
-/** Without the prefix of the system, and without `.work`. */
-export const queueOfTraces = 'tracking.traces';
 
 /** A message has 1 to 1,000 traces: under load nearly all are full. */
 const maxMessages = 20_000;
