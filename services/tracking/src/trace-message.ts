@@ -22,6 +22,12 @@ const numbers: Record<Status, ParcelStatus> = {
 };
 const statuses = new Map(Object.entries(numbers).map(([status, number]) => [number, status as Status]));
 
+const perDegree = 10_000_000;
+const positionOf = (latitude: number, longitude: number) => ({
+  latitudeE7: Math.round(latitude * perDegree),
+  longitudeE7: Math.round(longitude * perDegree),
+});
+
 /** The contract's number of a status. */
 export function statusNumber(status: Status | undefined): ParcelStatus {
   return status ? numbers[status] : ParcelStatus.PARCEL_STATUS_UNSPECIFIED;
@@ -43,8 +49,8 @@ export function traceOf(message: TraceMessage): Trace {
     place: place && {
       name: place.name || undefined,
       country: place.country || undefined,
-      latitude: position?.latitude,
-      longitude: position?.longitude,
+      latitude: position && position.latitudeE7 / perDegree,
+      longitude: position && position.longitudeE7 / perDegree,
     },
     eta,
     photoUrl: photoUrl || undefined,
@@ -69,6 +75,6 @@ export function traceMessage(trace: Trace): TraceMessage {
 export function placeMessage(place: TracePlace | undefined): Place | undefined {
   if (!place) return undefined;
   const { name = '', country = '', latitude, longitude } = place;
-  const position = latitude !== undefined && longitude !== undefined ? { latitude, longitude } : undefined;
+  const position = latitude === undefined || longitude === undefined ? undefined : positionOf(latitude, longitude);
   return { name, country, position };
 }

@@ -202,10 +202,10 @@ export interface Place {
 
 /** A point on the map. */
 export interface Position {
-  /** Degrees to the north. */
-  latitude: number;
-  /** Degrees to the east. */
-  longitude: number;
+  /** Ten millionths of a degree to the north: 457640000 is 45.764. */
+  latitudeE7: number;
+  /** Ten millionths of a degree to the east. */
+  longitudeE7: number;
 }
 
 /** What a carrier says of a parcel. */
@@ -473,16 +473,16 @@ export const Place: MessageFns<Place> = {
 };
 
 function createBasePosition(): Position {
-  return { latitude: 0, longitude: 0 };
+  return { latitudeE7: 0, longitudeE7: 0 };
 }
 
 export const Position: MessageFns<Position> = {
   encode(message: Position, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.latitude !== 0) {
-      writer.uint32(9).double(message.latitude);
+    if (message.latitudeE7 !== 0) {
+      writer.uint32(8).int32(message.latitudeE7);
     }
-    if (message.longitude !== 0) {
-      writer.uint32(17).double(message.longitude);
+    if (message.longitudeE7 !== 0) {
+      writer.uint32(16).int32(message.longitudeE7);
     }
     return writer;
   },
@@ -501,19 +501,19 @@ export const Position: MessageFns<Position> = {
         const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
-            if (tag !== 9) {
+            if (tag !== 8) {
               break;
             }
 
-            message.latitude = reader.double();
+            message.latitudeE7 = reader.int32();
             continue;
           }
           case 2: {
-            if (tag !== 17) {
+            if (tag !== 16) {
               break;
             }
 
-            message.longitude = reader.double();
+            message.longitudeE7 = reader.int32();
             continue;
           }
         }
@@ -530,18 +530,26 @@ export const Position: MessageFns<Position> = {
 
   fromJSON(object: any): Position {
     return {
-      latitude: isSet(object.latitude) ? globalThis.Number(object.latitude) : 0,
-      longitude: isSet(object.longitude) ? globalThis.Number(object.longitude) : 0,
+      latitudeE7: isSet(object.latitudeE7)
+        ? globalThis.Number(object.latitudeE7)
+        : isSet(object.latitude_e7)
+        ? globalThis.Number(object.latitude_e7)
+        : 0,
+      longitudeE7: isSet(object.longitudeE7)
+        ? globalThis.Number(object.longitudeE7)
+        : isSet(object.longitude_e7)
+        ? globalThis.Number(object.longitude_e7)
+        : 0,
     };
   },
 
   toJSON(message: Position): unknown {
     const obj: any = {};
-    if (message.latitude !== 0) {
-      obj.latitude = floatToJson(message.latitude);
+    if (message.latitudeE7 !== 0) {
+      obj.latitudeE7 = Math.round(message.latitudeE7);
     }
-    if (message.longitude !== 0) {
-      obj.longitude = floatToJson(message.longitude);
+    if (message.longitudeE7 !== 0) {
+      obj.longitudeE7 = Math.round(message.longitudeE7);
     }
     return obj;
   },
@@ -551,8 +559,8 @@ export const Position: MessageFns<Position> = {
   },
   fromPartial<I extends Exact<DeepPartial<Position>, I>>(object: I): Position {
     const message = createBasePosition();
-    message.latitude = object.latitude ?? 0;
-    message.longitude = object.longitude ?? 0;
+    message.latitudeE7 = object.latitudeE7 ?? 0;
+    message.longitudeE7 = object.longitudeE7 ?? 0;
     return message;
   },
 };
@@ -2208,10 +2216,6 @@ export interface TrackingQueryServiceServer extends UntypedServiceImplementation
   listTraces: handleUnaryCall<ListTracesRequest, ListTracesResponse>;
   /** Parcels without their traces, the newest first; late ones by their expected time, silent ones by their last trace. */
   listParcels: handleUnaryCall<ListParcelsRequest, ListParcelsResponse>;
-}
-
-function floatToJson(value: number | null | undefined): number | string | null | undefined {
-  return typeof value === "number" && !globalThis.Number.isFinite(value) ? globalThis.String(value) : value;
 }
 
 type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;
