@@ -326,11 +326,7 @@ export function storedPage(): string {
     '## Tables of each context in PostgreSQL',
     '',
     tableOf(tables),
-    ...Object.entries(ownTables).flatMap(([context, own]) => [
-      `## Tables of ${context} alone`,
-      '',
-      tableOf(own),
-    ]),
+    ...Object.entries(ownTables).flatMap(([context, own]) => [`## Tables of ${context} alone`, '', tableOf(own)]),
     '## Tables of the audit log in PostgreSQL',
     '',
     'In the schema `caudal_audit`, one for each database: [audit](../audit.md).',

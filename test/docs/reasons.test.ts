@@ -29,7 +29,8 @@ const used = wordsInCode();
 
 test('every reason that the code uses is in a catalogue', () => {
   const isReason = ({ reason, code, path }: (typeof used)[number]) =>
-    code !== undefined || !(saysStatus.test(path) || codes.has(reason) || foreign.test(reason) || settingNames.has(reason));
+    code !== undefined ||
+    !(saysStatus.test(path) || codes.has(reason) || foreign.test(reason) || settingNames.has(reason));
   const missing = used.filter((use) => isReason(use) && !known.has(use.reason));
   expect(missing.map(({ reason, path }) => `${reason} in ${path}`)).toEqual([]);
 });

@@ -11,7 +11,15 @@ import { afterAll, beforeAll, expect } from '@jest/globals';
 import { MongoClient } from 'mongodb';
 import { Client } from 'pg';
 import { createClient } from 'redis';
-import { auditTables, besideViews, keys, ownTables, type Stored, tables, views } from '../../scripts/reference/stored.ts';
+import {
+  auditTables,
+  besideViews,
+  keys,
+  ownTables,
+  type Stored,
+  tables,
+  views,
+} from '../../scripts/reference/stored.ts';
 import { type System, startSystem } from './system.ts';
 import { systemTest } from './system-test.ts';
 import { until } from './wait.ts';

@@ -38,7 +38,14 @@ export function describeTracking(system: () => System): void {
       const read = () => api().send('GetParcel', about);
       const page = await until('the page names the shipment', read, ({ body }) => body.shipmentId === orderId);
       expect(page.body).toMatchObject({
-        ...{ trackingNumber, shipmentId: orderId, orderId, customerId, status: 'PARCEL_STATUS_DELIVERED', traceCount: 2 },
+        ...{
+          trackingNumber,
+          shipmentId: orderId,
+          orderId,
+          customerId,
+          status: 'PARCEL_STATUS_DELIVERED',
+          traceCount: 2,
+        },
         latestTraces: [{ detail: 'Delivered' }, { detail: 'Left Lyon' }],
       });
       const listed = await api().call('ListTraces', about);
@@ -56,13 +63,23 @@ export function describeTracking(system: () => System): void {
       await orderAt(api(), orderId, 'DELIVERED');
       const shipmentOf = async (trackingNumber: string) =>
         (await api().send('GetParcel', { carrier: 'acme express', trackingNumber })).body.shipmentId;
-      await until('the right parcel is linked', () => shipmentOf(right), (shipmentId) => shipmentId === orderId);
-      await until('the wrong parcel is not', () => shipmentOf(wrong), (shipmentId) => !shipmentId);
+      await until(
+        'the right parcel is linked',
+        () => shipmentOf(right),
+        (shipmentId) => shipmentId === orderId,
+      );
+      await until(
+        'the wrong parcel is not',
+        () => shipmentOf(wrong),
+        (shipmentId) => !shipmentId,
+      );
     });
 
     it('traces that are wrong are refused by themselves', async () => {
       const about = { carrier: 'acme', trackingNumber: `T${newId()}` };
-      const { body } = await api().call('RecordTraces', { traces: [{ ...about }, { ...about, happenTime: minutesAgo(1) }] });
+      const { body } = await api().call('RecordTraces', {
+        traces: [{ ...about }, { ...about, happenTime: minutesAgo(1) }],
+      });
       expect(body).toMatchObject({
         accepted: 1,
         results: [

@@ -28,7 +28,8 @@ CREATE TABLE parcels (
   customer         text        COLLATE "C",
   created_at       timestamptz NOT NULL DEFAULT date_trunc('milliseconds', clock_timestamp()),
   updated_at       timestamptz NOT NULL DEFAULT date_trunc('milliseconds', clock_timestamp()),
-  state            bytea        -- what its traces come to, with the latest of them
+  traces           int         NOT NULL DEFAULT 0,
+  state            text         -- what its traces come to, with the latest of them: JSON
 ) WITH (fillfactor = 70);
 CREATE INDEX ON parcels (created_at, parcel);
 CREATE INDEX ON parcels (status, created_at, parcel);

@@ -1,10 +1,11 @@
-/** A trace as a message of the contract, and back. */
+/** Traces between the contract's messages and the domain. */
 import {
   ParcelStatus,
   type Place,
   type Trace as TraceMessage,
 } from '@caudal/contract/gen/caudal/tracking/v1/tracking.ts';
 import { carrierKey, numberKey } from './domain/parcel-id.ts';
+import type { Seen } from './domain/parcel-state.ts';
 import type { Status, Trace, Place as TracePlace } from './domain/trace.ts';
 
 const numbers: Record<Status, ParcelStatus> = {
@@ -58,16 +59,16 @@ export function traceOf(message: TraceMessage): Trace {
   };
 }
 
-/** A trace as a message. Who has signed for the parcel is a person's name, and is not recorded. */
-export function traceMessage(trace: Trace): TraceMessage {
-  const { carrier, trackingNumber, happenedAt, status, place, receivedAt, eta } = trace;
-  const { eventId = '', zone = '', subStatus = '', detail = '', photoUrl = '' } = trace;
+/** A trace of a parcel's page as a message. Its id at the carrier, and when it was received, are in the trace store. */
+export function seenMessage(seen: Seen, of: { carrier: string; trackingNumber: string }): TraceMessage {
+  const { zone = '', subStatus = '', detail = '', photoUrl = '' } = seen;
   return {
-    ...{ carrier, trackingNumber, eventId, zone, subStatus, detail, photoUrl, eta },
-    happenTime: happenedAt,
-    status: statusNumber(status),
-    place: placeMessage(place),
-    receiveTime: receivedAt,
+    ...of,
+    ...{ eventId: '', zone, subStatus, detail, photoUrl, receiveTime: undefined },
+    happenTime: new Date(seen.reportedAt ?? seen.at),
+    status: statusNumber(seen.status),
+    place: placeMessage(seen.place),
+    eta: seen.eta === undefined ? undefined : new Date(seen.eta),
   };
 }
 

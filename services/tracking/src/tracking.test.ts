@@ -11,10 +11,10 @@ import { refusalOf, testCall } from '@caudal/testing/call.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { until } from '@caudal/testing/until.ts';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { parcelDecider } from './domain/parcel-stream.ts';
 import { parcelId } from './domain/parcel-id.ts';
-import { openWorld, trace, type World } from './testing/world.ts';
+import { parcelDecider } from './domain/parcel-stream.ts';
 import { writeTraces } from './store/write-traces.ts';
+import { openWorld, trace, type World } from './testing/world.ts';
 
 const { PARCEL_STATUS_IN_TRANSIT: IN_TRANSIT, PARCEL_STATUS_DELIVERED: DELIVERED } = ParcelStatus;
 const { TRACE_OUTCOME_ACCEPTED, TRACE_OUTCOME_DUPLICATE, TRACE_OUTCOME_REFUSED } = TraceOutcome;
@@ -51,7 +51,11 @@ function tests(world: () => World) {
   test('a trace is on its parcel’s page, and each is judged by itself', async () => {
     const wrong = trace('a1', 0, { happenTime: undefined });
     const future = trace('a1', 0, { happenTime: new Date(Date.now() + 2 * 86_400_000) });
-    const first = trace('a1', 1, { status: IN_TRANSIT, detail: 'Left', place: { name: 'Lyon', country: 'FR', position: undefined } });
+    const first = trace('a1', 1, {
+      status: IN_TRANSIT,
+      detail: 'Left',
+      place: { name: 'Lyon', country: 'FR', position: undefined },
+    });
     const { results, accepted } = await send(wrong, first, future, first);
     expect(accepted).toBe(1);
     expect(results.map(({ outcome }) => outcome)).toEqual([
@@ -94,7 +98,9 @@ function tests(world: () => World) {
   });
 
   test('a change of status becomes one event, however the traces are divided and ordered', async () => {
-    const moves = Array.from({ length: 20 }, (_, index) => trace('d4', index, { status: IN_TRANSIT, detail: `${index}` }));
+    const moves = Array.from({ length: 20 }, (_, index) =>
+      trace('d4', index, { status: IN_TRANSIT, detail: `${index}` }),
+    );
     const end = trace('d4', 30, { status: DELIVERED });
     await send(end, ...moves.slice(10));
     await Promise.all(moves.map((one) => send(one)));

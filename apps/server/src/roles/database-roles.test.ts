@@ -205,10 +205,15 @@ describeWith(['postgres'], "the application's role", () => {
     expect(rows.length).toBeGreaterThan(4);
     for (const { name } of rows) {
       expect(await stateOf(`INSERT INTO tracking.${name} SELECT * FROM tracking.${name}`)).toBeUndefined();
-      for (const statement of [`UPDATE tracking.${name} SET body = ''`, `DELETE FROM tracking.${name}`, `TRUNCATE tracking.${name}`])
+      for (const statement of [
+        `UPDATE tracking.${name} SET body = ''`,
+        `DELETE FROM tracking.${name}`,
+        `TRUNCATE tracking.${name}`,
+      ])
         expect([statement, await stateOf(statement)]).toEqual([statement, denied]);
     }
-    const make = (month: string) => databaseOf('tracking').query({ text: `SELECT make_trace_partitions('{${month}}')` });
+    const make = (month: string) =>
+      databaseOf('tracking').query({ text: `SELECT make_trace_partitions('{${month}}')` });
     await make('2019-03-01');
     await make('1970-01-01');
     await make('2500-01-01');

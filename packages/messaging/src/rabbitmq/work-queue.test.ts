@@ -33,8 +33,7 @@ describeWith(['rabbitmq'], 'a queue of work', () => {
       seen.push(textsOf(messages));
       throw new Error('not now');
     };
-    for (let attempt = 0; attempt < 2; attempt++)
-      await expect(first.take(10, fail, signal)).rejects.toThrow('not now');
+    for (let attempt = 0; attempt < 2; attempt++) await expect(first.take(10, fail, signal)).rejects.toThrow('not now');
     expect(seen).toEqual([['a'], ['a']]);
     await first.stop();
     const second = queue.consume({ prefetch: 10 });

@@ -10,7 +10,7 @@ export interface LockedParcel {
   revision: number;
   firstAt: Date | null;
   lastAt: Date | null;
-  state: Buffer | null;
+  state: string | null;
 }
 
 interface Named {

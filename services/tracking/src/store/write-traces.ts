@@ -7,11 +7,11 @@ import { byteaArray, timestamptzArray, uuidArray } from '@caudal/postgres/arrays
 import type { Transaction } from '@caudal/postgres/database.ts';
 import { judge } from '../domain/parcel.ts';
 import { parcelId, uuidOf } from '../domain/parcel-id.ts';
+import type { ParcelState } from '../domain/parcel-state.ts';
 import { type Trace, traceId } from '../domain/trace.ts';
 import { traceOf } from '../trace-message.ts';
 import { changeParcels, type JudgedParcel } from './change-parcels.ts';
 import { type LockedParcel, lockParcels } from './lock-parcels.ts';
-import { decodeParcel } from './parcel-row.ts';
 
 /** A trace of a batch, decoded once. Its bytes are stored as they came. */
 export interface Row {
@@ -126,8 +126,7 @@ async function insertTraces(tx: Transaction, rows: Row[]): Promise<Set<string>> 
 function judgeParcels(rows: Row[], parcels: Map<string, LockedParcel>): JudgedParcel[] {
   return [...Map.groupBy(rows, ({ parcel }) => parcel)].map(([parcel, own]) => {
     const row = parcels.get(parcel)!;
-    const { carrier, trackingNumber } = own[0]!.trace;
-    const before = row.state ? decodeParcel(row.state, { carrier, trackingNumber }) : undefined;
+    const before: ParcelState | undefined = row.state ? JSON.parse(row.state) : undefined;
     const state = judge(
       before,
       own.map(({ trace }) => trace),
@@ -137,6 +136,7 @@ function judgeParcels(rows: Row[], parcels: Map<string, LockedParcel>): JudgedPa
       row,
       state,
       changed: state.status !== before?.status,
+      traces: own.length,
       firstAt: Math.min(...times),
       lastAt: Math.max(...times),
     };

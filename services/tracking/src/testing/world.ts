@@ -1,6 +1,9 @@
 /** For tests: tracking on a real PostgreSQL, of which several processes can be opened. */
 import { openAggregates } from '@caudal/aggregates/aggregates.ts';
-import type { TrackingQueryServiceService, TrackingServiceService } from '@caudal/contract/gen/caudal/tracking/v1/tracking.ts';
+import type {
+  TrackingQueryServiceService,
+  TrackingServiceService,
+} from '@caudal/contract/gen/caudal/tracking/v1/tracking.ts';
 import { Trace } from '@caudal/contract/gen/caudal/tracking/v1/tracking.ts';
 import { migrations as logMigrations } from '@caudal/eventlog/migrations.ts';
 import { newId } from '@caudal/kernel/ids.ts';

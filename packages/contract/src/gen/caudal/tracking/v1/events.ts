@@ -7,7 +7,7 @@
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import { Timestamp } from "../../../google/protobuf/timestamp.ts";
-import { ParcelStatus, parcelStatusFromJSON, parcelStatusToJSON, Trace } from "./tracking.ts";
+import { ParcelStatus, parcelStatusFromJSON, parcelStatusToJSON } from "./tracking.ts";
 
 export const protobufPackage = "caudal.tracking.v1";
 
@@ -76,14 +76,6 @@ export interface ParcelShipmentInformed {
 export interface TraceBatch {
   /** Each an encoded Trace. */
   traces: Buffer[];
-}
-
-/** What a parcel's row has beside its columns. */
-export interface ParcelRow {
-  /** What its traces come to, as Node's serializer writes it. */
-  judged: Buffer;
-  /** Its latest traces, without carrier and number. */
-  latest: Trace[];
 }
 
 function createBaseParcelEvent(): ParcelEvent {
@@ -1001,91 +993,6 @@ export const TraceBatch: MessageFns<TraceBatch> = {
   fromPartial<I extends Exact<DeepPartial<TraceBatch>, I>>(object: I): TraceBatch {
     const message = createBaseTraceBatch();
     message.traces = object.traces?.map((e) => e) || [];
-    return message;
-  },
-};
-
-function createBaseParcelRow(): ParcelRow {
-  return { judged: Buffer.alloc(0), latest: [] };
-}
-
-export const ParcelRow: MessageFns<ParcelRow> = {
-  encode(message: ParcelRow, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.judged.length !== 0) {
-      writer.uint32(10).bytes(message.judged);
-    }
-    for (const v of message.latest) {
-      Trace.encode(v!, writer.uint32(18).fork()).join();
-    }
-    return writer;
-  },
-
-  decode(input: BinaryReader | Uint8Array, length?: number): ParcelRow {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
-    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
-    if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error("protobuf decode recursion limit exceeded");
-    }
-    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
-    try {
-      const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseParcelRow();
-      while (reader.pos < end) {
-        const tag = reader.uint32();
-        switch (tag >>> 3) {
-          case 1: {
-            if (tag !== 10) {
-              break;
-            }
-
-            message.judged = Buffer.from(reader.bytes());
-            continue;
-          }
-          case 2: {
-            if (tag !== 18) {
-              break;
-            }
-
-            message.latest.push(Trace.decode(reader, reader.uint32()));
-            continue;
-          }
-        }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
-      }
-      return message;
-    } finally {
-      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
-    }
-  },
-
-  fromJSON(object: any): ParcelRow {
-    return {
-      judged: isSet(object.judged) ? Buffer.from(bytesFromBase64(object.judged)) : Buffer.alloc(0),
-      latest: globalThis.Array.isArray(object?.latest) ? object.latest.map((e: any) => Trace.fromJSON(e)) : [],
-    };
-  },
-
-  toJSON(message: ParcelRow): unknown {
-    const obj: any = {};
-    if (message.judged.length !== 0) {
-      obj.judged = base64FromBytes(message.judged);
-    }
-    if (message.latest?.length) {
-      obj.latest = message.latest.map((e) => Trace.toJSON(e));
-    }
-    return obj;
-  },
-
-  create<I extends Exact<DeepPartial<ParcelRow>, I>>(base?: I): ParcelRow {
-    return ParcelRow.fromPartial(base ?? ({} as any));
-  },
-  fromPartial<I extends Exact<DeepPartial<ParcelRow>, I>>(object: I): ParcelRow {
-    const message = createBaseParcelRow();
-    message.judged = object.judged ?? Buffer.alloc(0);
-    message.latest = object.latest?.map((e) => Trace.fromPartial(e)) || [];
     return message;
   },
 };
