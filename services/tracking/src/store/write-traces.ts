@@ -70,7 +70,7 @@ async function makePartitions(tx: Transaction, rows: Row[]): Promise<void> {
   await tx.query({
     name: 'tracking-partitions',
     text: `SELECT make_trace_partitions(array_agg(m)) FROM unnest($1::date[]) m
-      WHERE to_regclass(format('%I.%I', current_schema(), 'traces_' || to_char(m, 'YYYY_MM'))) IS NULL HAVING count(*) > 0`,
+      WHERE to_regclass(format('%I.%I', current_schema(), 'traces_' || month_suffix(m))) IS NULL HAVING count(*) > 0`,
     values: [months],
   });
 }
