@@ -47,6 +47,8 @@ export interface ContextTopology {
   /** Its projections. A multi-stream projection has no queues: it reads its logs. */
   projections: Record<string, HandlerTopology>;
   sagas: Record<string, HandlerTopology>;
+  /** What its workers read, as a regular expression for its queues; absent if it has no workers. Any number of processes share it. */
+  workers?: { queues: string };
   endpoints: { command: Endpoints; query: Endpoints };
 }
 
@@ -67,6 +69,7 @@ export async function topology(): Promise<ContextTopology[]> {
           ...without.map(({ projection }) => [projection.name, { parts: 1 }] as const),
         ]),
         sagas: Object.fromEntries<HandlerTopology>(ofKind('saga')),
+        ...(context.workers && { workers: { queues: (context.workQueues ?? []).map(exactly).join('|') } }),
         endpoints: endpointsOf(context.name),
       };
     }),

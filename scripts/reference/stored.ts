@@ -227,6 +227,46 @@ export const views: Record<string, string> = {
   'wallet-transactions': 'A document for each movement of a wallet, as the log has, and one for each wallet.',
 };
 
+/** Tables that a context has beside those of every context. */
+export const ownTables: Record<string, Stored[]> = {
+  tracking: [
+    {
+      name: 'traces',
+      kind: 'log',
+      bound: 'A row for each trace, in a partition for each month in which it happened: [tracking](../tracking.md).',
+    },
+    {
+      name: 'parcels',
+      kind: 'one each',
+      bound: 'A row for each parcel, with its latest 50 traces.',
+    },
+    {
+      name: 'parcel_changes',
+      kind: 'rows end',
+      bound: 'A row for each parcel whose status has changed, until the event is in the log.',
+      shown: {
+        file: 'services/tracking/src/tracking.test.ts',
+        test: 'a change of status becomes one event, however the traces are divided and ordered',
+      },
+    },
+    {
+      name: 'trace_inbox',
+      kind: 'rows end',
+      bound:
+        'Without a broker: traces that are accepted, until they are written; about `TRACKING_QUEUE_TRACES` at most, then more are refused.',
+      shown: {
+        file: 'services/tracking/src/tracking.test.ts',
+        test: 'refuses what is beyond its bound, records nothing of it, and takes more once it is written',
+      },
+    },
+    {
+      name: 'trace_inbox_position_seq',
+      kind: 'one each',
+      bound: 'The sequence of the inbox.',
+    },
+  ],
+};
+
 /** What stores of views have beside the views: tables in PostgreSQL, collections in MongoDB, indexes in Elasticsearch. */
 export const besideViews: Stored[] = [
   {
@@ -287,6 +327,7 @@ export function storedPage(): string {
     '## Tables of each context in PostgreSQL',
     '',
     tableOf(tables),
+    ...Object.entries(ownTables).flatMap(([context, own]) => [`## Tables of ${context} alone`, '', tableOf(own)]),
     '## Tables of the audit log in PostgreSQL',
     '',
     'In the schema `caudal_audit`, one for each database: [audit](../audit.md).',
@@ -309,6 +350,7 @@ export function storedPage(): string {
     '',
     'A queue for each part of a handler and one for its dead letters, which are bounded by the policies',
     '([messages](../messages.md)). Messages end when they are handled; dead letters when their stream is redriven.',
+    '`tracking.traces.work` has traces that are accepted, until they are written: 20,000 messages at most, then more are refused.',
     '',
   ].join('\n');
 }

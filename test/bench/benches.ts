@@ -18,6 +18,7 @@ import { query } from './benches/query.ts';
 import { rebuild } from './benches/rebuild.ts';
 import { reserve } from './benches/reserve.ts';
 import { search } from './benches/search.ts';
+import { tracking } from './benches/tracking.ts';
 import { transfers } from './benches/transfers.ts';
 import type { Bench } from './types.ts';
 
@@ -42,4 +43,5 @@ export const benches: Bench[] = [
   logAge,
   memory,
   laptop,
+  tracking,
 ];

@@ -97,7 +97,7 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'con
 
   test('of a process a role: those that append nothing have a pool and a listener only', async () => {
     const { total, most } = await measured('processes');
-    const parts = [['command', 'jobs'], ['query'], ['relay'], ['projector'], ['saga']];
+    const parts = [['command', 'jobs', 'worker'], ['query'], ['relay'], ['projector'], ['saga']];
     expect(total).toBeLessThanOrEqual(parts.reduce((sum, of) => sum + mostOf(...of).total, 0));
     for (const of of parts) {
       const { pool, append } = mostOf(...of);

@@ -10,6 +10,7 @@ import { describeReturns } from './returns-behaviour.ts';
 import { describeShipments } from './shipments-behaviour.ts';
 import { type System, startSystem } from './system.ts';
 import { systemTest } from './system-test.ts';
+import { describeTracking } from './tracking-behaviour.ts';
 import { balanceOf, deliver, newCustomer, newProduct, orderAt, orderConfirmed, placeOrder, stockOf } from './world.ts';
 
 let system: System;
@@ -22,6 +23,7 @@ afterAll(() => system?.stop(), 120_000);
 describe('one process on embedded PostgreSQL', () => {
   describeOrders(() => system);
   describeShipments(() => system);
+  describeTracking(() => system);
   describeErasure(() => system);
   describeReads(() => system);
   describeReturns(() => system);

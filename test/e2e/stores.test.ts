@@ -9,6 +9,7 @@ import { describeReturns } from './returns-behaviour.ts';
 import { describeShipments } from './shipments-behaviour.ts';
 import { type System, startSystem } from './system.ts';
 import { systemTest } from './system-test.ts';
+import { describeTracking } from './tracking-behaviour.ts';
 
 describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'one process on the real servers', () => {
   let system: System;
@@ -20,6 +21,7 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'one
 
   describeOrders(() => system);
   describeShipments(() => system);
+  describeTracking(() => system);
   describeErasure(() => system);
   describeReads(() => system);
   describeReturns(() => system);

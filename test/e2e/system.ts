@@ -25,7 +25,7 @@ const partsOf = {
   embedded: { all: undefined },
   stores: { all: undefined },
   processes: {
-    command: 'command,jobs',
+    command: 'command,jobs,worker',
     query: 'query',
     relay: 'relay',
     projector: 'projector',

@@ -29,7 +29,7 @@ describeWith(['postgres', 'rabbitmq'], 'caudal migrate with RabbitMQ', () => {
     });
   });
   afterAll(async () => {
-    for (const name of ['caudal-handlers', 'caudal-dead-letters']) await policy(name, 'DELETE');
+    for (const name of ['caudal-handlers', 'caudal-work', 'caudal-dead-letters']) await policy(name, 'DELETE');
     await fresh.drop();
   });
 
@@ -42,6 +42,7 @@ describeWith(['postgres', 'rabbitmq'], 'caudal migrate with RabbitMQ', () => {
         `${namespace}.caudal-parts-4`,
         `${namespace}.caudal-parts-8`,
         `${namespace}.caudal-handlers`,
+        `${namespace}.caudal-work`,
         `${namespace}.caudal-dead-letters`,
       ],
     });

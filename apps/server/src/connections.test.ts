@@ -13,7 +13,7 @@ test('the pool does not grow with the contexts; appends have a connection for ea
   expect(of(['command'], ['orders'])).toEqual({ pool: 8, append: 1, locks: 4, listen: 1, total: 14 });
 });
 
-test.each(roles.map((role) => [role, ['command', 'saga', 'jobs'].includes(role)] as const))(
+test.each(roles.map((role) => [role, ['command', 'saga', 'jobs', 'worker'].includes(role)] as const))(
   'the role %s appends: %s',
   (role, appends) => {
     const { append, locks, total } = of([role]);

@@ -7,7 +7,7 @@ import { listenConnections } from '@caudal/postgres/listen.ts';
 import type { Role, RuntimeValues } from './settings/settings.ts';
 
 /** The roles that append to the logs of their contexts. */
-export const appendingRoles = ['command', 'saga', 'jobs'] satisfies Role[];
+export const appendingRoles = ['command', 'saga', 'jobs', 'worker'] satisfies Role[];
 
 /** What each process opens beside its pool, and what `caudal migrate` opens instead of it. */
 export const connectionParts = {

@@ -8,6 +8,7 @@ import { notifications } from '@caudal/service-notifications/context.ts';
 import { orders } from '@caudal/service-orders/context.ts';
 import { payments } from '@caudal/service-payments/context.ts';
 import { shipping } from '@caudal/service-shipping/context.ts';
+import { tracking } from '@caudal/service-tracking/context.ts';
 
 export const contexts = [
   catalog,
@@ -17,5 +18,6 @@ export const contexts = [
   orders,
   payments,
   shipping,
+  tracking,
   notifications,
 ] as Context[];

@@ -20,6 +20,7 @@ const tools: Omit<QueryTools<Settings>, 'views' | 'search'> = {
   client: () => nothing,
   openTexts: async (texts) => texts.map(({ text }) => text),
   sealed: nothing,
+  database: nothing,
 };
 
 /** The queries that the context sends to each projection, over all forms of requests. */

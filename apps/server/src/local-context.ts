@@ -68,7 +68,7 @@ const APPEND_RETRY_MS = 2_000;
  */
 const APPEND_LOCK_MS = 3_000;
 
-const migrationSets = [
+const migrationSetsOf = (context: Context) => [
   checkpointMigrations,
   logMigrations,
   aggregateMigrations,
@@ -76,6 +76,7 @@ const migrationSets = [
   sagaMigrations,
   jobMigrations,
   viewMigrations,
+  ...(context.migrations ? [context.migrations] : []),
 ];
 
 /**
@@ -83,16 +84,16 @@ const migrationSets = [
  * of the processes, if that is another one.
  */
 export function migrateContext(url: string, context: Context, application?: string): Promise<string[]> {
-  return migrate({ url, schema: context.name, sets: migrationSets, atEnd: grantStatement(application) });
+  return migrate({ url, schema: context.name, sets: migrationSetsOf(context), atEnd: grantStatement(application) });
 }
 
 /** The migrations that `migrateContext` would apply: `orders eventlog/001_tables.sql`. */
 export async function pendingOf(url: string, contexts: Context[]): Promise<string[]> {
   const pending: string[] = [];
   // One after another, so that a process needs no more connections to start than to work.
-  for (const { name } of contexts) {
-    const files = await pendingMigrations({ url, schema: name, sets: migrationSets });
-    pending.push(...files.map((file) => `${name} ${file}`));
+  for (const context of contexts) {
+    const files = await pendingMigrations({ url, schema: context.name, sets: migrationSetsOf(context) });
+    pending.push(...files.map((file) => `${context.name} ${file}`));
   }
   return pending;
 }

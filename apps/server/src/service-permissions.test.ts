@@ -1,7 +1,7 @@
 /** The permissions of contexts agree with what their code calls and follows, and keys are bound to them. */
 import type { Settings } from '@caudal/config/config.ts';
 import { loadConfig } from '@caudal/config/config.ts';
-import type { Context, Tools } from '@caudal/context/context.ts';
+import type { CommandTools, Context } from '@caudal/context/context.ts';
 import { logPermissions } from '@caudal/context/log-permissions.ts';
 import { contract } from '@caudal/contract/descriptors.ts';
 import { domainOf } from '@caudal/contract/entity.ts';
@@ -31,7 +31,8 @@ async function called(context: Context): Promise<Set<string>> {
   const services = new Set<string>();
   const nothing = {} as never;
   const ending = new AbortController();
-  const tools: Tools<Settings> = {
+  const tools: CommandTools<Settings> = {
+    ...{ database: {} as never, broker: undefined },
     ...{ aggregates: nothing, clock: nothing, ids: nothing, sealed: nothing, openTexts: nothing },
     settings: { ...values, PAYMENTS_GATEWAY_URL: 'http://localhost' } as never,
     client(definition) {
@@ -42,7 +43,7 @@ async function called(context: Context): Promise<Set<string>> {
   const views = () => nothing;
   context.commands(tools);
   context.queries({ ...tools, views, search: views });
-  await context.sagas({ ...tools, database: nothing, signal: ending.signal, development: false, tokenLifetimeMs: 0 });
+  await context.sagas({ ...tools, signal: ending.signal, development: false, tokenLifetimeMs: 0 });
   ending.abort();
   return services;
 }

@@ -20,6 +20,7 @@ import { startProjectors } from './roles/projector.ts';
 import { addQueries } from './roles/query.ts';
 import { startRelays } from './roles/relay.ts';
 import { startSagas } from './roles/saga.ts';
+import { startWorkers } from './roles/worker.ts';
 import { awaitMigrated, contextsOf } from './schema.ts';
 import { atPorts } from './settings/listen-errors.ts';
 import { type RuntimeValues, settings } from './settings/settings.ts';
@@ -98,6 +99,7 @@ export async function start(values: RuntimeValues, lifecycle = createLifecycle()
       if (app.has('saga')) await startSagas(app);
       if (app.has('relay')) startRelays(app);
       if (app.has('jobs')) startJobs(app);
+      if (app.has('worker')) startWorkers(app);
     } finally {
       // Registered last, so the listeners are closed first.
       lifecycle.onStop('server', () => server.stop(), { timeoutMs: 20_000 });

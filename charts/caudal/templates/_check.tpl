@@ -120,6 +120,7 @@ Rules between values that a schema can't express. A message names the value and 
   {{- if $has.RABBITMQ_URL }}{{ $needed = append $needed "relay" }}{{ end }}
   {{- if $context.endpoints.query.grpc }}{{ $needed = append $needed "query" }}{{ end }}
   {{- if $context.sagas }}{{ $needed = append $needed "saga" }}{{ end }}
+  {{- if $context.workers }}{{ $needed = append $needed "worker" }}{{ end }}
   {{- range $role := $needed }}
     {{- if not (hasKey $run $role) }}
       {{- $problems = append $problems (printf "no workload has the role %s for the context %s: add it to a workload." $role $context.name) }}
@@ -177,7 +178,7 @@ Rules between values that a schema can't express. A message names the value and 
       {{- if not (and $v.secrets.RABBITMQ_MANAGEMENT_URL.existingSecret $has.RABBITMQ_URL) }}
         {{- $problems = append $problems (printf "workloads.%s.scaleOn is queues: set secrets.RABBITMQ_URL.existingSecret and secrets.RABBITMQ_MANAGEMENT_URL.existingSecret, or scaleOn: cpu." $name) }}
       {{- end }}
-      {{- range without $w.roles "projector" "saga" }}
+      {{- range without $w.roles "projector" "saga" "worker" }}
         {{- $problems = append $problems (printf "workloads.%s.scaleOn is queues, which the role %s does not read: scale it on cpu, or in a workload of its own." $name .) }}
       {{- end }}
       {{- if not (include "caudal.queues" (dict "root" $ "workload" $w) | fromYamlArray) }}

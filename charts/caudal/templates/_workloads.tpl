@@ -81,7 +81,7 @@ The chart's one concept: a workload. Everything else follows from the workloads.
 {{- $workloads := dict }}
 {{- range $name, $given := mergeOverwrite $preset $given }}
   {{- $roles := list }}
-  {{- range $role := $given.roles | default (list "command" "query" "relay" "projector" "saga" "jobs") }}
+  {{- range $role := $given.roles | default (list "command" "query" "relay" "projector" "saga" "jobs" "worker") }}
     {{- $roles = append $roles (get $formerRoles $role | default $role) }}
   {{- end }}
   {{- $roles = uniq $roles }}
@@ -128,6 +128,9 @@ The chart's one concept: a workload. Everything else follows from the workloads.
 - {{ printf "%s%s" $prefix .queues | quote }}
 {{- end }}
 {{- end }}
+{{- if and .workers (has "worker" $w.roles) }}
+- {{ printf "%s%s" $prefix .workers.queues | quote }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -146,6 +149,8 @@ The chart's one concept: a workload. Everything else follows from the workloads.
 {{- if has "saga" $w.roles }}
 {{- range .sagas }}{{ $parts = max $parts (int .parts) }}{{ end }}
 {{- end }}
+{{- /* A queue of work has no parts: any number of pods shares it. */}}
+{{- if and .workers (has "worker" $w.roles) }}{{ $parts = max $parts 1000 }}{{ end }}
 {{- end }}
 {{- end }}
 {{- $parts }}

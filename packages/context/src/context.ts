@@ -9,8 +9,11 @@ import type { LogReader } from '@caudal/eventlog/types.ts';
 import { checkJobs } from '@caudal/jobs/check-jobs.ts';
 import type { GuardedDatabase, Job } from '@caudal/jobs/types.ts';
 import type { IdSource } from '@caudal/kernel/ids.ts';
+import type { Running } from '@caudal/kernel/lifetime.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
+import type { Broker } from '@caudal/messaging/rabbitmq/connection.ts';
 import type { Database, Transaction } from '@caudal/postgres/database.ts';
+import type { MigrationSet } from '@caudal/postgres/migrate.ts';
 import type { AnyProjection } from '@caudal/projections/multi-stream/types.ts';
 import type { Projection, Views } from '@caudal/projections/types.ts';
 import type { Client, Service } from '@caudal/rpc/types.ts';
@@ -38,7 +41,26 @@ export interface Tools<S extends Settings> {
   client<Definition extends object>(definition: Definition): Client<Definition>;
 }
 
+/** What a context with stores of its own works on, beside its log. */
+interface OwnStores {
+  /** The context's own. */
+  database: Database;
+  /** Undefined: there is no RabbitMQ. */
+  broker: Broker | undefined;
+}
+
+export interface CommandTools<S extends Settings> extends Tools<S>, OwnStores {}
+
+export interface WorkerTools<S extends Settings> extends Tools<S>, OwnStores {
+  /** Fires when the process ends. */
+  signal: AbortSignal;
+  /** Whether PostgreSQL is embedded: no other process shares the work, and an idle one shall take next to no processor time. */
+  embedded: boolean;
+}
+
 export interface QueryTools<S extends Settings> extends Tools<S> {
+  /** The context's own, for reading tables of its own. */
+  database: Transaction;
   /** The views of one of the context's projections. */
   views<V>(projection: AnyProjection<V>): ViewReader<V>;
   /** The same with search, for projections in the search store. */
@@ -117,11 +139,17 @@ export interface Context<S extends Settings = Settings> {
   /** The deciders of all entities in its log, for tools that fold any stream. */
   // biome-ignore lint/suspicious/noExplicitAny: a list of deciders of different states has no common type
   deciders: Decider<any, any>[];
-  commands(tools: Tools<S>): Service[];
+  commands(tools: CommandTools<S>): Service[];
   queries(tools: QueryTools<S>): Service[];
   projections: ContextProjection[];
   /** They may open resources, and close them when `signal` fires. */
   sagas(tools: SagaTools<S>): TimedHandler[] | Promise<TimedHandler[]>;
+  /** Tables of its own, beside those of its log. */
+  migrations?: MigrationSet;
+  /** Continuous work on stores of its own, by the role worker. Each process with the role does it. */
+  workers?(tools: WorkerTools<NoInfer<S>>): Running[];
+  /** The queues of work that they read if there is a broker, without prefix: an autoscaler goes by their depth. */
+  workQueues?: string[];
   /** Scheduled work, done by one process at a time. */
   jobs?: ContextJob<NoInfer<S>>[];
   /** Gauges for Prometheus whose values must be read, for example by a query. */

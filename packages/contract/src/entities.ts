@@ -10,6 +10,7 @@ import { NotificationEvent, RecipientEvent } from './gen/caudal/notifications/v1
 import { ErasureEvent, FulfilmentEvent, OrderEvent } from './gen/caudal/orders/v1/events.ts';
 import { ApprovalEvent, PaymentEvent, WalletEvent } from './gen/caudal/payments/v1/events.ts';
 import { ShipmentEvent } from './gen/caudal/shipping/v1/events.ts';
+import { ParcelEvent } from './gen/caudal/tracking/v1/events.ts';
 
 export const product = entity('catalog.product', ProductEvent);
 export const customer = entity('customers.customer', CustomerEvent);
@@ -27,6 +28,7 @@ export const approval = entity('payments.approval', ApprovalEvent);
 export const payment = entity('payments.payment', PaymentEvent);
 export const wallet = entity('payments.wallet', WalletEvent);
 export const shipment = entity('shipping.shipment', ShipmentEvent);
+export const parcel = entity('tracking.parcel', ParcelEvent);
 
 /** All entities, for tools that show any event. */
 export const entities = [
@@ -46,6 +48,7 @@ export const entities = [
   payment,
   wallet,
   shipment,
+  parcel,
 ];
 
 /** The events of an entity: `EventOf<typeof stock>`. */

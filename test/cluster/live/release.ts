@@ -46,7 +46,7 @@ const common: Values = {
     jobs: { resources: { requests: { cpu: '20m', memory: '128Mi' } } },
     projector: {
       replicas: 1,
-      contexts: ['catalog', 'credentials', 'customers', 'orders', 'payments', 'shipping', 'notifications'],
+      contexts: ['catalog', 'credentials', 'customers', 'orders', 'payments', 'shipping', 'tracking', 'notifications'],
     },
     stock: {
       roles: ['projector'],

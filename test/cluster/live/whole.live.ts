@@ -28,7 +28,7 @@ describe('Caudal on Kubernetes', () => {
     const { namespace, deploy } = prepared;
     await deploy();
     const all = (await pods(namespace)).filter(({ phase }) => phase === 'Running');
-    for (const workload of ['command', 'query', 'relay', 'projector', 'saga', 'jobs'])
+    for (const workload of ['command', 'query', 'relay', 'projector', 'saga', 'jobs', 'worker'])
       expect(all.filter((pod) => pod.name.startsWith(`${name}-${workload}-`) && pod.ready).length).toBeGreaterThan(0);
     await helm(['test', name, '--namespace', namespace, '--timeout=90s']);
   });

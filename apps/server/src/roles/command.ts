@@ -5,7 +5,10 @@ import { service } from '@caudal/rpc/types.ts';
 import type { App } from '../app.ts';
 
 export function addCommands(app: App): void {
-  for (const local of app.locals) app.services.push(...local.context.commands(app.toolsOf(local)));
+  for (const local of app.locals) {
+    const { broker } = app.stores;
+    app.services.push(...local.context.commands({ ...app.toolsOf(local), database: local.database, broker }));
+  }
   const logs = app.locals.map(({ tail }) => tail);
   const registries = new Map(app.locals.map(({ context, registry }) => [context.name, registry]));
   const follow: Parameters<typeof logHandlers>[1] = (domain, follower) => registries.get(domain)!.follow(follower);

@@ -28,6 +28,13 @@ const changeable = [
     'timers',
   ],
 ];
+/** Tables that a context has beside its log. */
+const own: Record<string, { changeable: string[]; definers: string[] }> = {
+  tracking: {
+    changeable: ['parcel_changes', 'parcels', 'trace_inbox'],
+    definers: ['make_trace_partitions', 'make_trace_partitions'],
+  },
+};
 const definers = [
   ...[
     'append',
@@ -77,12 +84,15 @@ describeWith(['postgres'], "the application's role", () => {
       );
     });
 
+    const changeableHere = [...changeable, ...(own[schema]?.changeable ?? [])].sort();
+
     /** Every table, with partitions, that is not there to be changed. */
     const facts = async () => {
       const { rows } = await owner.query<{ name: string; column: string }>(
         `SELECT c.relname AS name, a.attname AS column FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = 1
-          WHERE c.relnamespace = $1::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relname = ANY ($2) ORDER BY 1`,
-        [schema, changeable],
+          WHERE c.relnamespace = $1::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relname = ANY ($2)
+          AND c.relname !~ '^traces' ORDER BY 1`,
+        [schema, changeableHere],
       );
       return rows.map(({ name, column }) => ({ table: `${schema}.${name}`, column }));
     };
@@ -90,10 +100,10 @@ describeWith(['postgres'], "the application's role", () => {
     test('the tables that are no facts are those of the list', async () => {
       const { rows } = await owner.query<{ name: string }>(
         `SELECT c.relname AS name FROM pg_class c WHERE c.relnamespace = $1::regnamespace AND c.relkind IN ('r', 'p')
-          AND has_table_privilege($2, c.oid, 'UPDATE, DELETE, INSERT') ORDER BY 1`,
+          AND has_table_privilege($2, c.oid, 'UPDATE, DELETE, INSERT') AND c.relname !~ '^traces' ORDER BY 1`,
         [schema, role],
       );
-      expect(rows.map(({ name }) => name)).toEqual(changeable);
+      expect(rows.map(({ name }) => name)).toEqual(changeableHere);
     });
 
     test('no event and no fact beside it can be added, changed, deleted or moved, by any statement', async () => {
@@ -158,7 +168,7 @@ describeWith(['postgres'], "the application's role", () => {
         `SELECT proname AS name, proconfig AS config FROM pg_proc WHERE pronamespace = $1::regnamespace AND prosecdef ORDER BY 1`,
         [schema],
       );
-      expect(rows.map(({ name }) => name)).toEqual(definers);
+      expect(rows.map(({ name }) => name)).toEqual([...definers, ...(own[schema]?.definers ?? [])].sort());
       for (const { config } of rows) expect(config).toContain(`search_path=${schema}, pg_temp`);
       const { rows: open } = await owner.query(
         `SELECT p.oid::regprocedure::text FROM pg_proc p
@@ -186,6 +196,30 @@ describeWith(['postgres'], "the application's role", () => {
       expect(await call("SELECT make_archived_functions('2020-01-01')")).toBe(denied);
       expect(await call("SELECT make_month_functions('2020_01')")).toBe(denied);
     }, 60_000);
+  });
+
+  test('traces can be added, and neither changed nor deleted', async () => {
+    const { rows } = await owner.query<{ name: string }>(
+      `SELECT relname AS name FROM pg_class WHERE relnamespace = 'tracking'::regnamespace AND relkind IN ('r', 'p') AND relname ~ '^traces'`,
+    );
+    expect(rows.length).toBeGreaterThan(4);
+    for (const { name } of rows) {
+      expect(await stateOf(`INSERT INTO tracking.${name} SELECT * FROM tracking.${name}`)).toBeUndefined();
+      for (const statement of [
+        `UPDATE tracking.${name} SET body = ''`,
+        `DELETE FROM tracking.${name}`,
+        `TRUNCATE tracking.${name}`,
+      ])
+        expect([statement, await stateOf(statement)]).toEqual([statement, denied]);
+    }
+    const make = (month: string) =>
+      databaseOf('tracking').query({ text: `SELECT make_trace_partitions('{${month}}')` });
+    await make('2019-03-01');
+    await make('1970-01-01');
+    await make('2500-01-01');
+    expect(await one(`SELECT to_regclass('tracking.traces_2019_03') IS NOT NULL AS one`)).toBe(true);
+    expect(await one(`SELECT to_regclass('tracking.traces_1970_01') IS NULL AS one`)).toBe(true);
+    expect(await one(`SELECT to_regclass('tracking.traces_2500_01') IS NULL AS one`)).toBe(true);
   });
 
   test('views are made, filled and dropped without the right to make tables', async () => {

@@ -14,6 +14,7 @@ export function addQueries(app: App): void {
     app.services.push(
       ...local.context.queries({
         ...app.toolsOf(local),
+        database: { query: local.database.query },
         views: (projection) => viewReader(readerOptions(app, local, projection)),
         search: (projection) => searchReader(readerOptions(app, local, projection)),
       }),

@@ -14,7 +14,7 @@ import { parseTokenKeyList } from './token-key-list.ts';
 import { parseActiveShards, parseWriteConcern } from './write-concerns.ts';
 
 /** The roles of a process: what it does for its contexts. */
-export const roles = ['command', 'query', 'relay', 'projector', 'saga', 'jobs'] as const;
+export const roles = ['command', 'query', 'relay', 'projector', 'saga', 'jobs', 'worker'] as const;
 export type Role = (typeof roles)[number];
 
 /** Roles by their deprecated names: accepted for one more version, with a warning. */

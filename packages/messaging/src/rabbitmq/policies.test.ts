@@ -34,7 +34,7 @@ describeWith(['rabbitmq'], 'policies', () => {
         body: body && JSON.stringify(body),
       });
     };
-    for (const name of ['caudal-handlers', 'caudal-dead-letters', 'rival'])
+    for (const name of ['caudal-handlers', 'caudal-work', 'caudal-dead-letters', 'rival'])
       cleanups.push(() => ask('DELETE', `policies/%2F/${encodeURIComponent(rabbit.prefix + name)}`));
     // Like the policy of a system without a prefix, which matches every queue; it must not apply.
     const rival = {

@@ -65,6 +65,16 @@ function policiesOf(options: PolicyOptions): Map<string, Policy> {
       },
     ],
     [
+      `${prefix}caudal-work`,
+      {
+        // Its messages exist nowhere else: it refuses new ones, and drops none. Its bound is its argument (work-queue.ts).
+        pattern: `^${literally(prefix)}.*\\.work$`,
+        priority: priority + 1,
+        definition: { overflow: 'reject-publish', 'delivery-limit': noDeliveryLimit },
+        'apply-to': 'queues',
+      },
+    ],
+    [
       `${prefix}caudal-dead-letters`,
       {
         pattern: `^${literally(prefix)}.*\\.dead$`,
@@ -81,7 +91,7 @@ function refusal(name: string, { status, text }: { status: number; text: string 
 }
 
 /**
- * Sets the policies `<prefix>caudal-handlers`, `<prefix>caudal-parts-<P>` and `<prefix>caudal-dead-letters`, or replaces them. UNAVAILABLE if the
+ * Sets the policies `<prefix>caudal-handlers`, `<prefix>caudal-parts-<P>`, `<prefix>caudal-work` and `<prefix>caudal-dead-letters`, or replaces them. UNAVAILABLE if the
  * management API can't be reached; an error with the API's answer if it refuses.
  */
 export async function applyPolicies(options: PolicyOptions): Promise<void> {

@@ -6,6 +6,7 @@
  *                                  slot's, `<domain>.<entity>.s<n>`
  *   queue     <handler>.p<k>       quorum; a part, bound to its slots of each entity that the handler follows
  *   queue     <handler>.dead       quorum; no binding: the consumer publishes to it with confirm
+ *   queue     <name>.work          quorum; no binding: work that exists nowhere else (work-queue.ts)
  *   queue     <handler>            the whole queue of version 0.2, bound to `<domain>.<entity>.#` (whole-queue.ts)
  *
  * A queue's type and its single active consumer are its only arguments, since arguments can't be changed; everything
@@ -62,6 +63,11 @@ export function partQueueName(handler: string, part: number, prefix = ''): strin
 /** The queue of a handler's dead letters. */
 export function deadLetterQueueName(handler: string, prefix = ''): string {
   return `${queueName(handler, prefix)}.dead`;
+}
+
+/** A queue of work (work-queue.ts). */
+export function workQueueName(name: string, prefix = ''): string {
+  return `${queueName(name, prefix)}.work`;
 }
 
 const closeTimeoutMs = 2_000;

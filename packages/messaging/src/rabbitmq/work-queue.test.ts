@@ -1,0 +1,75 @@
+import { refusalOf } from '@caudal/testing/call.ts';
+import { describeWith } from '@caudal/testing/describe-with.ts';
+import { until } from '@caudal/testing/until.ts';
+import { afterEach, expect, test } from '@jest/globals';
+import { testBroker } from '../testing/rabbit.ts';
+import { workQueueName } from './topology.ts';
+import { openWorkQueue, type WorkMessage } from './work-queue.ts';
+
+const textsOf = (messages: WorkMessage[]) => messages.map(({ content }) => content.toString());
+
+describeWith(['rabbitmq'], 'a queue of work', () => {
+  const cleanups: (() => Promise<unknown>)[] = [];
+  afterEach(async () => {
+    for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+  });
+
+  function open(maxMessages = 100) {
+    const rabbit = testBroker();
+    cleanups.push(() => rabbit.close());
+    rabbit.owns([workQueueName('test')], []);
+    const { broker } = rabbit;
+    const queue = openWorkQueue({ broker, name: 'test', maxMessages });
+    return { rabbit, queue, ready: () => rabbit.ready(workQueueName('test', rabbit.prefix)) };
+  }
+
+  test('gives what was confirmed, again until the work is done, and to another consumer if the first is gone', async () => {
+    const { queue, ready } = open();
+    const { signal } = new AbortController();
+    await Promise.all(['a', 'b', 'c'].map((text) => queue.publish(Buffer.from(text))));
+    const first = queue.consume({ prefetch: 1 });
+    const seen: string[][] = [];
+    const fail = async (messages: WorkMessage[]) => {
+      seen.push(textsOf(messages));
+      throw new Error('not now');
+    };
+    for (let attempt = 0; attempt < 2; attempt++) await expect(first.take(10, fail, signal)).rejects.toThrow('not now');
+    expect(seen).toEqual([['a'], ['a']]);
+    await first.stop();
+    const second = queue.consume({ prefetch: 10 });
+    const done: string[] = [];
+    while (done.length < 3) await second.take(10, async (messages) => void done.push(...textsOf(messages)), signal);
+    expect(done.toSorted()).toEqual(['a', 'b', 'c']);
+    await second.stop();
+    expect(await ready()).toBe(0);
+  });
+
+  test('refuses messages when it is full, and keeps those that it has', async () => {
+    const { queue, ready } = open(2);
+    // A quorum queue learns its length a little later, so it may take some more than its bound.
+    let refused: Awaited<ReturnType<typeof refusalOf>> | undefined;
+    let confirmed = 0;
+    await until(async () => {
+      await queue.publish(Buffer.from('x')).then(
+        () => confirmed++,
+        async (error: unknown) => {
+          refused = await refusalOf(Promise.reject(error));
+        },
+      );
+      return refused !== undefined;
+    });
+    expect(refused).toEqual({ code: 'RESOURCE_EXHAUSTED', reason: 'WORK_QUEUE_FULL' });
+    expect(confirmed).toBeGreaterThanOrEqual(2);
+    await until(async () => (await ready()) >= confirmed);
+  });
+
+  test('a consumer that waits ends with its signal', async () => {
+    const { queue } = open();
+    const ending = new AbortController();
+    const consumer = queue.consume({ prefetch: 1 });
+    const taking = consumer.take(1, async () => {}, ending.signal);
+    ending.abort();
+    expect(await taking).toBe(0);
+    await consumer.stop();
+  });
+});

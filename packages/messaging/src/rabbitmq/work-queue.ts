@@ -1,0 +1,132 @@
+/**
+ * A queue of work: its messages exist nowhere else, unlike those of a handler, which the log has. So it is a quorum queue, a message
+ * is accepted once the broker has confirmed it, a full queue refuses new ones instead of dropping old ones, and none is dropped because its
+ * consumers have died. `caudal migrate` sets its policy by the end of its name (policies.ts).
+ */
+import { CaudalError, unavailable } from '@caudal/kernel/errors.ts';
+import type { Running } from '@caudal/kernel/lifetime.ts';
+import { within } from '@caudal/kernel/time.ts';
+import type { Channel } from 'amqplib';
+import { answered } from './connecting.ts';
+import type { Broker } from './connection.ts';
+import { type Delivery, openInbox } from './inbox.ts';
+import type { PublishConnection } from './publish-connection.ts';
+import { consumeQueue } from './queue-consumer.ts';
+import { workQueueName } from './topology.ts';
+
+/** A message as a consumer gets it. */
+export interface WorkMessage {
+  content: Buffer;
+}
+
+export interface WorkConsumer extends Running {
+  /**
+   * Gives up to `limit` messages to `work`, and takes them out of the queue once it has resolved; returns how many. Waits for the first,
+   * until the signal fires. What `work` throws is thrown, and the next call gives it the same messages again.
+   */
+  take(limit: number, work: (messages: WorkMessage[]) => Promise<void>, signal: AbortSignal): Promise<number>;
+}
+
+export interface WorkQueue {
+  /** Resolves once the message is durable. Errors: RESOURCE_EXHAUSTED WORK_QUEUE_FULL; UNAVAILABLE: it may be there or not. */
+  publish(content: Uint8Array): Promise<void>;
+  /** `prefetch`: messages that the broker hands out before it waits for acknowledgements. */
+  consume(options: { prefetch: number }): WorkConsumer;
+}
+
+const confirmMs = 10_000;
+
+/** The queue is declared at the first use. `maxMessages` can't be changed later, except by the policy to a smaller number. */
+export function openWorkQueue(options: { broker: Broker; name: string; maxMessages: number }): WorkQueue {
+  const { broker, name, maxMessages } = options;
+  const queue = workQueueName(name, broker.prefix);
+  let publisher: Promise<PublishConnection> | undefined;
+
+  async function declare(channel: Channel): Promise<void> {
+    await channel.assertQueue(queue, {
+      durable: true,
+      arguments: {
+        'x-queue-type': 'quorum',
+        'x-max-length': maxMessages,
+        'x-overflow': 'reject-publish',
+      },
+    });
+  }
+
+  async function open(): Promise<PublishConnection> {
+    const connection = await broker.publishConnection(`publish ${name}`, {
+      onEnd() {
+        publisher = undefined;
+      },
+    });
+    try {
+      await answered(declare(connection.channel));
+      return connection;
+    } catch (error) {
+      await connection.close();
+      throw unavailable('RabbitMQ', error);
+    }
+  }
+
+  return {
+    async publish(content) {
+      publisher ??= open();
+      const opening = publisher;
+      const connection = await opening.catch((error: unknown) => {
+        if (publisher === opening) publisher = undefined;
+        throw error;
+      });
+      if (connection.blocked()) throw unavailable('RabbitMQ');
+      const outcome = Promise.withResolvers<void>();
+      try {
+        connection.channel.publish('', queue, Buffer.from(content), { persistent: true }, (error: unknown) =>
+          // A connection that is lost rejects all that it has not confirmed; a nack is the queue's own answer.
+          error ? outcome.reject(publisher === opening ? full() : unavailable('RabbitMQ', error)) : outcome.resolve(),
+        );
+      } catch (error) {
+        // The channel is closed.
+        throw unavailable('RabbitMQ', error);
+      }
+      if (await within(confirmMs, outcome.promise)) return;
+      await connection.close();
+      throw unavailable('RabbitMQ', new Error(`no confirm within ${confirmMs} ms`));
+    },
+
+    consume({ prefetch }) {
+      const connection = broker.consumeConnection(name);
+      const inbox = openInbox();
+      const consumer = consumeQueue({ connection, queue, declare, prefetch, inbox });
+      let held: Delivery[] = [];
+      return {
+        async take(limit, work, signal) {
+          if (held.length === 0) held = await inbox.take(limit, signal);
+          if (held.length === 0) return 0;
+          const batch = held;
+          const working = work(batch.map(({ message }) => ({ content: message.content })));
+          await inbox.during(
+            batch,
+            working.then(
+              () => {},
+              () => {},
+            ),
+          );
+          await working;
+          held = [];
+          // One that is not acknowledged any more is delivered again.
+          for (const { message, session } of batch) if (session.isOpen()) session.channel.ack(message);
+          return batch.length;
+        },
+        async stop() {
+          await consumer.stop();
+          await connection.close();
+        },
+      };
+    },
+  };
+}
+
+function full(): CaudalError {
+  return new CaudalError('RESOURCE_EXHAUSTED', 'WORK_QUEUE_FULL', 'Too many messages wait. Try again.', {
+    retryAfterMs: 1_000,
+  });
+}

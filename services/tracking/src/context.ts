@@ -1,0 +1,81 @@
+/** The tracking context: its settings, services, worker, saga, job and gauges. */
+import { setting } from '@caudal/config/setting.ts';
+import { defineContext } from '@caudal/context/context.ts';
+import { logPermissions } from '@caudal/context/log-permissions.ts';
+import {
+  ShippingQueryServiceService,
+  ShippingServiceService,
+} from '@caudal/contract/gen/caudal/shipping/v1/shipping.ts';
+import { workQueueName } from '@caudal/messaging/rabbitmq/topology.ts';
+import { createSagaHandler } from '@caudal/sagas/saga-handler.ts';
+import { startAnnouncer } from './announcer.ts';
+import { trackingService } from './commands/tracking-service.ts';
+import { parcelDecider } from './domain/parcel-stream.ts';
+import { inboxOldest, inboxTraces, pendingChanges } from './gauges/backlog.ts';
+import { makePartitions } from './jobs/make-partitions.ts';
+import { migrations } from './migrations.ts';
+import { trackingQueryService } from './queries/tracking-query-service.ts';
+import { openQueue } from './queue/open-queue.ts';
+import { queueOfTraces } from './queue/trace-queue-name.ts';
+import { parcelSaga } from './sagas/parcels.ts';
+import { startWorker } from './worker.ts';
+
+/** How often the announcer looks for what a process that died has left. */
+const announceEveryMs = 2_000;
+/** Most of the time from call to page, if the call was to another process, and there is no broker. */
+const pollMs = 100;
+/** In an embedded system nobody else puts traces: an idle one shall take next to no processor time. */
+const embeddedMs = 10_000;
+
+export const tracking = defineContext({
+  name: 'tracking',
+  settings: {
+    TRACKING_QUEUE_TRACES: setting.int({
+      description:
+        'About how many traces wait to be written at most, if there is no RabbitMQ; more are refused. The queue in RabbitMQ has 20,000 messages of up to 1,000 traces.',
+      default: '1000000',
+      min: 1_000,
+      max: 100_000_000,
+    }),
+    TRACKING_WRITE_RATE: setting.int({
+      description: 'How many traces a second a process of the role worker writes at most; 0 for no bound.',
+      default: '0',
+      min: 0,
+      max: 1_000_000,
+    }),
+  },
+  permissions: ['shipping.shipments.read:any', 'shipping.shipments.write', ...logPermissions('shipping')],
+  migrations,
+  deciders: [parcelDecider],
+  commands: ({ database, broker, clock, settings }) => [
+    trackingService({ queue: openQueue({ database, broker, maxTraces: settings.TRACKING_QUEUE_TRACES }), clock }),
+  ],
+  queries: ({ database, clock }) => [trackingQueryService({ database, clock })],
+  projections: [],
+  workQueues: [workQueueName(queueOfTraces)],
+  workers({ aggregates, database, broker, clock, ids, settings, embedded }) {
+    const queue = openQueue({ database, broker, maxTraces: settings.TRACKING_QUEUE_TRACES });
+    const everyMs = embedded ? embeddedMs : announceEveryMs;
+    const announcer = startAnnouncer({ database, aggregates, ids, everyMs });
+    const rate = settings.TRACKING_WRITE_RATE;
+    const worker = startWorker({
+      queue,
+      clock,
+      rate,
+      onChanges: announcer.wake,
+      pollMs: embedded ? embeddedMs : pollMs,
+    });
+    // The first to be stopped is the last.
+    return [announcer, worker];
+  },
+  jobs: [makePartitions],
+  gauges: [inboxTraces, inboxOldest, pendingChanges],
+  sagas: ({ aggregates, client, database, clock, signal }) => {
+    const saga = parcelSaga({
+      database,
+      shipping: client(ShippingServiceService),
+      shipments: client(ShippingQueryServiceService),
+    });
+    return [createSagaHandler({ saga, aggregates, database, clock, signal })];
+  },
+});

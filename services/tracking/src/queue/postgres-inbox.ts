@@ -1,0 +1,90 @@
+/**
+ * The queue without a broker: a table. A batch of puts is a row, and its worker deletes the row in the transaction that writes its
+ * traces. So neither a crash nor two workers write a trace twice or lose one.
+ */
+import { TraceBatch } from '@caudal/contract/gen/caudal/tracking/v1/events.ts';
+import { sleep } from '@caudal/kernel/time.ts';
+import type { Database } from '@caudal/postgres/database.ts';
+import { groupPuts, queueFull } from './group-puts.ts';
+import type { Lane, TraceQueue, Write } from './types.ts';
+
+export interface InboxOptions {
+  database: Database;
+  /** About how many traces it holds at most. Each process counts them five times a second while it puts. */
+  maxTraces: number;
+}
+
+const countMs = 200;
+
+export function openInbox({ database, maxTraces }: InboxOptions): TraceQueue {
+  const sleepers = new Set<() => void>();
+  let counted = { traces: 0, at: Number.NEGATIVE_INFINITY };
+  /** Put since the last count. */
+  let since = 0;
+  let counting: Promise<void> | undefined;
+
+  async function count(): Promise<void> {
+    const rows = await database.query<{ traces: number }>({
+      text: `SELECT least(coalesce(sum(traces), 0), 2000000000)::int AS traces FROM trace_inbox`,
+    });
+    counted = { traces: rows[0]!.traces, at: performance.now() };
+    since = 0;
+  }
+
+  const put = groupPuts(async ({ traces, body }) => {
+    if (performance.now() - counted.at > countMs)
+      counting ??= count().finally(() => {
+        counting = undefined;
+      });
+    await counting;
+    if (counted.traces + since + traces > maxTraces) throw queueFull();
+    since += traces;
+    await database.query({
+      name: 'tracking-put',
+      text: 'INSERT INTO trace_inbox (traces, body) VALUES ($1, $2)',
+      values: [traces, body],
+    });
+    for (const wake of sleepers) wake();
+  });
+
+  function lane({ pollMs }: { pollMs: number }): Lane {
+    /** Rows that make about a batch, by the size of those before. */
+    let tracesOfRow = 1_000;
+
+    async function takeNow(limit: number, write: Write): Promise<number> {
+      return database.transaction(async (tx) => {
+        const rows = await tx.query<{ traces: number; body: Buffer }>({
+          name: 'tracking-take',
+          text: `DELETE FROM trace_inbox WHERE position IN (
+              SELECT position FROM trace_inbox ORDER BY position LIMIT $1 FOR UPDATE SKIP LOCKED)
+            RETURNING traces, body`,
+          values: [Math.max(1, Math.floor(limit / tracesOfRow))],
+        });
+        if (rows.length === 0) return 0;
+        const bodies = rows.flatMap(({ body }) => TraceBatch.decode(body).traces);
+        tracesOfRow = Math.max(1, bodies.length / rows.length);
+        await write(tx, bodies);
+        return bodies.length;
+      });
+    }
+
+    return {
+      async take(limit, write, signal) {
+        const woken = new AbortController();
+        const wake = () => woken.abort();
+        // Before the look, so that nothing that is put meanwhile waits for the next one.
+        sleepers.add(wake);
+        try {
+          const taken = await takeNow(limit, write);
+          if (taken === 0) await sleep(pollMs, AbortSignal.any([signal, woken.signal]));
+          return taken;
+        } finally {
+          sleepers.delete(wake);
+        }
+      },
+      async stop() {},
+    };
+  }
+
+  return { put, lane };
+}

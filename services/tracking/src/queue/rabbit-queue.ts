@@ -1,0 +1,48 @@
+/** The queue with a broker: a quorum queue with confirms. A batch is acknowledged after the commit that writes it. */
+import { TraceBatch } from '@caudal/contract/gen/caudal/tracking/v1/events.ts';
+import { isCode } from '@caudal/kernel/errors.ts';
+import type { Broker } from '@caudal/messaging/rabbitmq/connection.ts';
+import { openWorkQueue } from '@caudal/messaging/rabbitmq/work-queue.ts';
+import type { Database } from '@caudal/postgres/database.ts';
+import { groupPuts, queueFull } from './group-puts.ts';
+import { queueOfTraces } from './trace-queue-name.ts';
+import type { TraceQueue } from './types.ts';
+
+/** A message has 1 to 1,000 traces: under load nearly all are full. */
+const maxMessages = 20_000;
+/** Batches that a worker holds: what it writes, and the next ones. */
+const prefetch = 8;
+
+export function openRabbitQueue({ broker, database }: { broker: Broker; database: Database }): TraceQueue {
+  const queue = openWorkQueue({ broker, name: queueOfTraces, maxMessages });
+  return {
+    put: groupPuts(async ({ body }) => {
+      try {
+        await queue.publish(body);
+      } catch (error) {
+        throw isCode(error, 'RESOURCE_EXHAUSTED') ? queueFull() : error;
+      }
+    }),
+    lane() {
+      const consumer = queue.consume({ prefetch });
+      let tracesOfMessage = 1_000;
+      return {
+        async take(limit, write, signal) {
+          let traces = 0;
+          const messages = await consumer.take(
+            Math.max(1, Math.floor(limit / tracesOfMessage)),
+            async (batch) => {
+              const bodies = batch.flatMap(({ content }) => TraceBatch.decode(content).traces);
+              traces = bodies.length;
+              await database.transaction((tx) => write(tx, bodies));
+            },
+            signal,
+          );
+          if (messages > 0) tracesOfMessage = Math.max(1, traces / messages);
+          return traces;
+        },
+        stop: () => consumer.stop(),
+      };
+    },
+  };
+}

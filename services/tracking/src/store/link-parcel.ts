@@ -1,0 +1,33 @@
+/** Names the shipment in its parcel's row, so that one read answers its buyer. */
+import type { ParcelAttached } from '@caudal/contract/gen/caudal/tracking/v1/events.ts';
+import type { Database, Transaction } from '@caudal/postgres/database.ts';
+import { carrierKey } from '../domain/parcel-id.ts';
+
+/** Links the parcel with the shipment, and unlinks the shipment's former parcel. A repeat, or an older version, changes nothing. */
+export async function linkParcel(database: Database, parcel: string, shipment: ParcelAttached): Promise<void> {
+  const { carrier, trackingNumber, shipmentId, orderId, customerId, shipmentVersion } = shipment;
+  await database.transaction(async (tx) => {
+    await tx.query({
+      text: `UPDATE parcels SET shipment = NULL, order_id = NULL, customer = NULL
+        WHERE shipment = $1 AND parcel <> $2 AND shipment_version < $3`,
+      values: [shipmentId, parcel, shipmentVersion],
+    });
+    await tx.query({
+      text: `INSERT INTO parcels AS p (parcel, carrier, carrier_key, tracking_number, shipment, order_id, customer, shipment_version)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+        ON CONFLICT (parcel) DO UPDATE SET carrier = excluded.carrier, tracking_number = excluded.tracking_number,
+          shipment = excluded.shipment, order_id = excluded.order_id, customer = excluded.customer,
+          shipment_version = excluded.shipment_version
+        WHERE p.shipment IS NULL OR p.shipment = excluded.shipment`,
+      values: [parcel, carrier, carrierKey(carrier), trackingNumber, shipmentId, orderId, customerId, shipmentVersion],
+    });
+  });
+}
+
+/** Unlinks the parcel from this shipment. */
+export async function unlinkParcel(database: Transaction, parcel: string, shipmentId: string): Promise<void> {
+  await database.query({
+    text: `UPDATE parcels SET shipment = NULL, order_id = NULL, customer = NULL WHERE parcel = $1 AND shipment = $2`,
+    values: [parcel, shipmentId],
+  });
+}

@@ -1,0 +1,144 @@
+/**
+ * Writes a batch of traces and what follows from them, in one transaction: README, How a batch is written. The rows of its parcels
+ * are locked first, in one order, so that batches that share parcels wait for each other and see what the other has written.
+ */
+import { Trace as TraceMessage } from '@caudal/contract/gen/caudal/tracking/v1/tracking.ts';
+import { byteaArray, timestamptzArray, uuidArray } from '@caudal/postgres/arrays.ts';
+import type { Transaction } from '@caudal/postgres/database.ts';
+import { judge } from '../domain/parcel.ts';
+import { parcelId, uuidOf } from '../domain/parcel-id.ts';
+import type { ParcelState } from '../domain/parcel-state.ts';
+import { type Trace, traceId } from '../domain/trace.ts';
+import { traceOf } from '../trace-message.ts';
+import { changeParcels, type JudgedParcel } from './change-parcels.ts';
+import { type LockedParcel, lockParcels } from './lock-parcels.ts';
+
+/** A trace of a batch, decoded once. Its bytes are stored as they came. */
+export interface Row {
+  parcel: string;
+  id: string;
+  trace: Trace;
+  /** As the trace spells them. */
+  carrier: string;
+  trackingNumber: string;
+  body: Uint8Array;
+}
+
+export interface Written {
+  /** Those that were not known. */
+  rows: Row[];
+  duplicates: number;
+  /** Parcels whose status has changed. */
+  changes: number;
+}
+
+/** Decodes the traces of a batch; of those that are in it twice, the first. */
+export function rowsOf(bodies: readonly Uint8Array[]): Row[] {
+  const rows = new Map<string, Row>();
+  for (const body of bodies) {
+    const { carrier, trackingNumber, ...rest } = TraceMessage.decode(body);
+    const trace = traceOf({ carrier, trackingNumber, ...rest });
+    const id = uuidOf(traceId(trace));
+    if (rows.has(id)) continue;
+    rows.set(id, { parcel: parcelId(carrier, trackingNumber), id, trace, carrier, trackingNumber, body });
+  }
+  return [...rows.values()];
+}
+
+/** Writes what is new of them. A repeat changes nothing. Errors: those of `Transaction.query`. */
+export async function writeTraces(tx: Transaction, bodies: readonly Uint8Array[]): Promise<Written> {
+  const rows = rowsOf(bodies);
+  await makePartitions(tx, rows);
+  const parcels = await lockParcels(tx, rows);
+  const late = await knownInOtherMonths(tx, rows, parcels);
+  const added = await insertTraces(
+    tx,
+    rows.filter(({ id }) => !late.has(id)),
+  );
+  const fresh = rows.filter(({ id }) => added.has(id));
+  const judged = judgeParcels(fresh, parcels);
+  await changeParcels(tx, judged);
+  const changes = judged.filter(({ changed }) => changed).length;
+  return { rows: fresh, duplicates: bodies.length - fresh.length, changes };
+}
+
+const monthOf = (at: Date) => at.toISOString().slice(0, 7);
+
+/** Of older months than the job makes ahead, which are rare: a carrier's archive. */
+async function makePartitions(tx: Transaction, rows: Row[]): Promise<void> {
+  const months = [...new Set(rows.map(({ trace }) => monthOf(trace.happenedAt)))].map((month) => `${month}-01`);
+  await tx.query({
+    name: 'tracking-partitions',
+    text: `SELECT make_trace_partitions(array_agg(m)) FROM unnest($1::date[]) m
+      WHERE to_regclass(format('%I.%I', current_schema(), 'traces_' || month_suffix(m))) IS NULL HAVING count(*) > 0`,
+    values: [months],
+  });
+}
+
+/**
+ * A carrier may name another time for an event of the same id: the unique index of one month does not see that of another. So traces
+ * with such an id are looked up where their parcel has traces in other months than theirs, under the parcel's lock.
+ */
+async function knownInOtherMonths(
+  tx: Transaction,
+  rows: Row[],
+  parcels: Map<string, LockedParcel>,
+): Promise<Set<string>> {
+  const asked = rows.filter(({ parcel, trace }) => {
+    const { firstAt, lastAt } = parcels.get(parcel)!;
+    if (!trace.eventId || !firstAt || !lastAt) return false;
+    const month = monthOf(trace.happenedAt);
+    return monthOf(firstAt) !== month || monthOf(lastAt) !== month;
+  });
+  if (asked.length === 0) return new Set();
+  const ofAsked = asked.map(({ parcel }) => parcels.get(parcel)!);
+  const from = Math.min(...ofAsked.map(({ firstAt }) => firstAt!.getTime()));
+  const to = Math.max(...ofAsked.map(({ lastAt }) => lastAt!.getTime()));
+  const known = await tx.query<{ id: string }>({
+    text: `SELECT u.id::text FROM unnest($1::uuid[], $2::uuid[]) u(parcel, id)
+      WHERE EXISTS (SELECT FROM traces t WHERE t.parcel = u.parcel AND t.id = u.id AND t.happened_at BETWEEN $3 AND $4)`,
+    values: [
+      uuidArray(asked.map(({ parcel }) => parcel)),
+      uuidArray(asked.map(({ id }) => id)),
+      new Date(from),
+      new Date(to),
+    ],
+  });
+  return new Set(known.map(({ id }) => id));
+}
+
+/** Returns the ids of those that were not there. */
+async function insertTraces(tx: Transaction, rows: Row[]): Promise<Set<string>> {
+  const added = await tx.query<{ id: string }>({
+    name: 'tracking-insert',
+    text: `INSERT INTO traces (parcel, id, happened_at, body)
+      SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::bytea[]) ON CONFLICT DO NOTHING RETURNING id::text`,
+    values: [
+      uuidArray(rows.map(({ parcel }) => parcel)),
+      uuidArray(rows.map(({ id }) => id)),
+      timestamptzArray(rows.map(({ trace }) => trace.happenedAt.getTime())),
+      byteaArray(rows.map(({ body }) => body)),
+    ],
+  });
+  return new Set(added.map(({ id }) => id));
+}
+
+function judgeParcels(rows: Row[], parcels: Map<string, LockedParcel>): JudgedParcel[] {
+  return [...Map.groupBy(rows, ({ parcel }) => parcel)].map(([parcel, own]) => {
+    const row = parcels.get(parcel)!;
+    const before: ParcelState | undefined = row.state ? JSON.parse(row.state) : undefined;
+    const state = judge(
+      before,
+      own.map(({ trace }) => trace),
+    );
+    const times = own.map(({ trace }) => trace.happenedAt.getTime());
+    return {
+      row,
+      state,
+      changed: state.status !== before?.status,
+      traces: own.length,
+      firstAt: Math.min(...times),
+      lastAt: Math.max(...times),
+    };
+  });
+}

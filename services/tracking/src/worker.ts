@@ -1,0 +1,86 @@
+/**
+ * The worker: takes batches from the queue and writes them, at a controlled rate. Two lanes, so that one batch is decoded and judged while
+ * the other waits for the disk. README, The worker's rate.
+ */
+import { isTransient } from '@caudal/kernel/errors.ts';
+import type { Running } from '@caudal/kernel/lifetime.ts';
+import { backoffMs, type Clock, sleep } from '@caudal/kernel/time.ts';
+import { logger } from '@caudal/telemetry/log.ts';
+import { batchSize, traces, writeLag, writeSeconds } from './metrics.ts';
+import { openPace } from './pace.ts';
+import type { Lane, TraceQueue } from './queue/types.ts';
+import { type Written, writeTraces } from './store/write-traces.ts';
+
+export interface WorkerOptions {
+  queue: TraceQueue;
+  clock: Clock;
+  /** Traces a second at most; 0 for no bound. */
+  rate: number;
+  /** Called after a batch in which a status has changed. */
+  onChanges(): void;
+  /** How often it looks for traces that another process has put into the inbox. */
+  pollMs: number;
+  lanes?: number;
+}
+
+const log = logger('tracking-worker');
+
+export function startWorker({ queue, clock, rate, onChanges, pollMs, lanes = 2 }: WorkerOptions): Running {
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  const pace = openPace({ rate });
+  const open = Array.from({ length: lanes }, () => queue.lane({ pollMs }));
+  const running = open.map(run);
+
+  async function run(lane: Lane): Promise<void> {
+    let failures = 0;
+    while (!signal.aborted) {
+      try {
+        await pace.wait(signal);
+        if (signal.aborted) return;
+        await writeBatch(lane);
+        failures = 0;
+      } catch (error) {
+        failures++;
+        pace.failed();
+        log[isTransient(error) ? 'warn' : 'error']({ err: error, failures }, 'a batch of traces is written again');
+        await sleep(backoffMs(failures, { firstMs: 100, maxMs: 10_000 }), signal);
+      }
+    }
+  }
+
+  async function writeBatch(lane: Lane): Promise<void> {
+    let began = 0;
+    let written: Written | undefined;
+    const taken = await lane.take(
+      pace.size(),
+      async (tx, bodies) => {
+        began = performance.now();
+        written = await writeTraces(tx, bodies);
+      },
+      signal,
+    );
+    if (taken === 0 || !written) return;
+    const ms = performance.now() - began;
+    pace.written(taken, ms);
+    measure(written, taken, ms);
+    if (written.changes > 0) onChanges();
+  }
+
+  function measure({ rows, duplicates }: Written, taken: number, ms: number): void {
+    traces.add(rows.length, { outcome: 'written' });
+    if (duplicates > 0) traces.add(duplicates, { outcome: 'duplicate' });
+    writeSeconds.record(ms / 1_000);
+    batchSize.record(taken);
+    const first = rows[0]?.trace.receivedAt;
+    if (first) writeLag.record(Math.max(0, clock().getTime() - first.getTime()) / 1_000);
+  }
+
+  return {
+    async stop() {
+      stopping.abort();
+      await Promise.all(running);
+      await Promise.all(open.map((lane) => lane.stop()));
+    },
+  };
+}

@@ -1,0 +1,96 @@
+/** The behaviour of traces and parcels, in every form of the system. */
+import { newId } from '@caudal/kernel/ids.ts';
+import { describe, expect } from '@jest/globals';
+import type { System } from './system.ts';
+import { systemTest } from './system-test.ts';
+import { until } from './wait.ts';
+import { newCustomer, newProduct, orderAt, orderConfirmed, placeOrder } from './world.ts';
+
+export function describeTracking(system: () => System): void {
+  const it = systemTest(system);
+  const api = () => system().api;
+  const minutesAgo = (minutes: number) => new Date(Date.now() - minutes * 60_000).toISOString();
+
+  /** An order that was sent with this number. */
+  async function sentOrder(trackingNumber: string): Promise<{ orderId: string; customerId: string }> {
+    const productId = await newProduct(api(), { price: 100, quantity: 5 });
+    const customerId = await newCustomer(api());
+    const { orderId } = await placeOrder(api(), { customerId, productId, quantity: 1 });
+    await orderConfirmed(api(), orderId);
+    await api().insist('DispatchShipment', { shipmentId: orderId, carrier: 'Acme Express', trackingNumber });
+    return { orderId, customerId };
+  }
+
+  describe('tracking', () => {
+    it('what the carrier says of a parcel delivers its order, in whatever order it is said, and is its page', async () => {
+      const trackingNumber = `T${newId()}`;
+      const about = { carrier: 'acme express', trackingNumber };
+      const traces = [
+        { ...about, happenTime: minutesAgo(1), status: 'PARCEL_STATUS_DELIVERED', detail: 'Delivered' },
+        { ...about, happenTime: minutesAgo(60), status: 'PARCEL_STATUS_IN_TRANSIT', detail: 'Left Lyon' },
+      ];
+      // They arrive before the shipment is known.
+      const answer = await api().call('RecordTraces', { traces });
+      expect(answer).toMatchObject({ status: 202, body: { accepted: 2 } });
+      const { orderId, customerId } = await sentOrder(trackingNumber);
+      expect((await api().call('RecordTraces', { traces: traces.toReversed() })).status).toBe(202);
+      await orderAt(api(), orderId, 'DELIVERED');
+      const read = () => api().send('GetParcel', about);
+      const page = await until('the page names the shipment', read, ({ body }) => body.shipmentId === orderId);
+      expect(page.body).toMatchObject({
+        ...{
+          trackingNumber,
+          shipmentId: orderId,
+          orderId,
+          customerId,
+          status: 'PARCEL_STATUS_DELIVERED',
+          traceCount: 2,
+        },
+        latestTraces: [{ detail: 'Delivered' }, { detail: 'Left Lyon' }],
+      });
+      const listed = await api().call('ListTraces', about);
+      expect(listed.body.traces.map(({ detail }: { detail: string }) => detail)).toEqual(['Delivered', 'Left Lyon']);
+      const ofBuyer = await api().call('ListParcels', { customerId });
+      expect(ofBuyer.body.parcels).toMatchObject([{ shipmentId: orderId, status: 'PARCEL_STATUS_DELIVERED' }]);
+    });
+
+    it('a number that is corrected leads to the other parcel', async () => {
+      const [wrong, right] = [`W${newId()}`, `R${newId()}`];
+      const { orderId } = await sentOrder(wrong);
+      await api().insist('CorrectTracking', { shipmentId: orderId, carrier: 'Acme Express', trackingNumber: right });
+      const delivered = { carrier: 'acme express', happenTime: minutesAgo(1), status: 'PARCEL_STATUS_DELIVERED' };
+      await api().call('RecordTraces', { traces: [{ ...delivered, trackingNumber: right }] });
+      await orderAt(api(), orderId, 'DELIVERED');
+      const shipmentOf = async (trackingNumber: string) =>
+        (await api().send('GetParcel', { carrier: 'acme express', trackingNumber })).body.shipmentId;
+      await until(
+        'the right parcel is linked',
+        () => shipmentOf(right),
+        (shipmentId) => shipmentId === orderId,
+      );
+      await until(
+        'the wrong parcel is not',
+        () => shipmentOf(wrong),
+        (shipmentId) => !shipmentId,
+      );
+    });
+
+    it('traces that are wrong are refused by themselves', async () => {
+      const about = { carrier: 'acme', trackingNumber: `T${newId()}` };
+      const { body } = await api().call('RecordTraces', {
+        traces: [{ ...about }, { ...about, happenTime: minutesAgo(1) }],
+      });
+      expect(body).toMatchObject({
+        accepted: 1,
+        results: [
+          { outcome: 'TRACE_OUTCOME_REFUSED', reason: 'HAPPEN_TIME_MISSING' },
+          { outcome: 'TRACE_OUTCOME_ACCEPTED' },
+        ],
+      });
+      expect(await api().send('GetParcel', { carrier: 'acme', trackingNumber: 'nothing' })).toMatchObject({
+        status: 404,
+        body: { reason: 'PARCEL_NOT_FOUND' },
+      });
+    });
+  });
+}
