@@ -45,7 +45,8 @@ export async function ask(
     const { status } = response;
     if (status === 200) {
       const { traces, refused } = adapter.parse(await bodyOf(response), now);
-      if (refused.length > 0) log.warn({ carrier: adapter.name, refused: refused.length, first: refused[0] }, 'traces refused');
+      if (refused.length > 0)
+        log.warn({ carrier: adapter.name, refused: refused.length, first: refused[0] }, 'traces refused');
       // Nothing but what is refused: the carrier is ill, or its format has changed.
       return traces.length === 0 && refused.length > 0 ? { kind: 'FAILED' } : { kind: 'TRACES', traces };
     }

@@ -56,7 +56,10 @@ export const caudalFormat = (carrier: string): CarrierAdapter => ({
 function readTrace(value: Json, carrier: string, receivedAt: Date): Trace {
   const unknown = Object.keys(value).find((field) => !fields.has(field));
   if (unknown !== undefined)
-    throw new WrongField(lenientText(unknown, 64) ?? '', `There is no such field; there are ${[...fields].join(', ')}.`);
+    throw new WrongField(
+      lenientText(unknown, 64) ?? '',
+      `There is no such field; there are ${[...fields].join(', ')}.`,
+    );
   const zone = zoneOf(value.zone, 'zone');
   const { at, zone: used } = timeOf(value.happenedAt, 'happenedAt', zone);
   const status = statusOf(value.status);
@@ -81,7 +84,10 @@ function readTrace(value: Json, carrier: string, receivedAt: Date): Trace {
 function statusOf(value: unknown): Status | undefined {
   if (value === undefined) return undefined;
   if (typeof value !== 'string' || !isStatus(value))
-    throw new WrongField('status', `It is none of ${Object.keys(subStatuses).join(', ')}. Leave it out if there is none.`);
+    throw new WrongField(
+      'status',
+      `It is none of ${Object.keys(subStatuses).join(', ')}. Leave it out if there is none.`,
+    );
   return value;
 }
 

@@ -14,7 +14,12 @@ export interface DhlRow {
 }
 
 export const dhlRows: readonly DhlRow[] = [
-  { code: 'pre-transit', words: /pick-?up .*(scheduled|arranged)/, status: 'PRE_TRANSIT', subStatus: 'PICKUP_SCHEDULED' },
+  {
+    code: 'pre-transit',
+    words: /pick-?up .*(scheduled|arranged)/,
+    status: 'PRE_TRANSIT',
+    subStatus: 'PICKUP_SCHEDULED',
+  },
   { code: 'pre-transit', status: 'PRE_TRANSIT', subStatus: 'LABEL_CREATED' },
 
   {
@@ -29,8 +34,18 @@ export const dhlRows: readonly DhlRow[] = [
     status: 'AVAILABLE_FOR_PICKUP',
     subStatus: 'AT_PICKUP_POINT',
   },
-  { code: 'transit', words: /return(ed|ing)? to (the )?(sender|shipper)/, status: 'RETURNING', subStatus: 'UNDELIVERABLE' },
-  { code: 'transit', words: /clear(ed|ance) (complete|processing complete)|released by customs/, status: 'IN_TRANSIT', subStatus: 'CUSTOMS_CLEARED' },
+  {
+    code: 'transit',
+    words: /return(ed|ing)? to (the )?(sender|shipper)/,
+    status: 'RETURNING',
+    subStatus: 'UNDELIVERABLE',
+  },
+  {
+    code: 'transit',
+    words: /clear(ed|ance) (complete|processing complete)|released by customs/,
+    status: 'IN_TRANSIT',
+    subStatus: 'CUSTOMS_CLEARED',
+  },
   { code: 'transit', words: /customs|clearance/, status: 'IN_TRANSIT', subStatus: 'CUSTOMS_STARTED' },
   { code: 'transit', words: /picked up|posted|accepted/, status: 'IN_TRANSIT', subStatus: 'ACCEPTED' },
   { code: 'transit', words: /depart|has left/, status: 'IN_TRANSIT', subStatus: 'DEPARTED' },
@@ -42,9 +57,19 @@ export const dhlRows: readonly DhlRow[] = [
   { code: 'delivered', words: /(collected|picked up) /, status: 'DELIVERED', subStatus: 'COLLECTED' },
   { code: 'delivered', status: 'DELIVERED' },
 
-  { code: 'failure', words: /return(ed|ing)? to (the )?(sender|shipper)/, status: 'RETURNING', subStatus: 'UNDELIVERABLE' },
+  {
+    code: 'failure',
+    words: /return(ed|ing)? to (the )?(sender|shipper)/,
+    status: 'RETURNING',
+    subStatus: 'UNDELIVERABLE',
+  },
   { code: 'failure', words: /refus/, status: 'FAILED_ATTEMPT', subStatus: 'REFUSED' },
-  { code: 'failure', words: /not (at )?home|nobody|not present|closed/, status: 'FAILED_ATTEMPT', subStatus: 'NOT_AT_HOME' },
+  {
+    code: 'failure',
+    words: /not (at )?home|nobody|not present|closed/,
+    status: 'FAILED_ATTEMPT',
+    subStatus: 'NOT_AT_HOME',
+  },
   { code: 'failure', words: /delivery (was )?(attempt|not possible)|could not be delivered/, status: 'FAILED_ATTEMPT' },
   { code: 'failure', words: /address|doorbell|moved/, status: 'FAILED_ATTEMPT', subStatus: 'ADDRESS_PROBLEM' },
   { code: 'failure', words: /damage/, status: 'EXCEPTION', subStatus: 'DAMAGED' },

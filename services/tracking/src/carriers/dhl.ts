@@ -5,6 +5,7 @@
 import { derivedId } from '@caudal/kernel/ids.ts';
 import type { Trace } from '../domain/trace.ts';
 import { type DhlRow, dhlRows } from './dhl-codes.ts';
+import { type Event, expectation } from './expectation.ts';
 import {
   isJson,
   isRefusal,
@@ -25,7 +26,6 @@ import {
   WrongField,
   zoneAt,
 } from './fields.ts';
-import { type Event, expectation } from './expectation.ts';
 import type { CarrierAdapter, Parsed } from './port.ts';
 import { signed } from './signature.ts';
 

@@ -66,7 +66,10 @@ export function readEach(values: readonly unknown[], path: string, read: (value:
     }
   }
   if (values.length > maxTraces)
-    parsed.refused.push({ field: path, problem: `It has ${values.length} items: send at most ${maxTraces} at a time.` });
+    parsed.refused.push({
+      field: path,
+      problem: `It has ${values.length} items: send at most ${maxTraces} at a time.`,
+    });
   return parsed;
 }
 
@@ -104,7 +107,10 @@ export function trackingNumberOf(value: unknown, field: string): string {
 export function timeOf(value: unknown, field: string, zone?: string): ParsedTime {
   const parsed = typeof value === 'string' ? parseTime(value, zone) : undefined;
   if (!parsed)
-    throw new WrongField(field, 'It is not a time: use ISO 8601, as 2026-03-03T09:00:00+01:00, or a local time and `zone`.');
+    throw new WrongField(
+      field,
+      'It is not a time: use ISO 8601, as 2026-03-03T09:00:00+01:00, or a local time and `zone`.',
+    );
   if (parsed.at < Date.UTC(2000) || parsed.at >= Date.UTC(2100))
     throw new WrongField(field, 'It is not between the years 2000 and 2100.');
   return parsed;

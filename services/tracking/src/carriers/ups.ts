@@ -38,7 +38,9 @@ export const ups = (carrier: string): CarrierAdapter => ({
     if (isJson(json.activityStatus)) return readEach([json], 'alert', (alert) => [readAlert(alert, carrier, now)]);
     if (!isJson(json.trackResponse))
       return { traces: [], refused: [{ field: 'trackResponse', problem: 'It is missing: this is no answer of UPS.' }] };
-    const packages = listAt(json.trackResponse, 'shipment').flatMap((each) => (isJson(each) ? listAt(each, 'package') : []));
+    const packages = listAt(json.trackResponse, 'shipment').flatMap((each) =>
+      isJson(each) ? listAt(each, 'package') : [],
+    );
     const refused: Parsed['refused'] = [];
     const read = readEach(packages, 'package', (each) => {
       const parsed = readPackage(each, carrier, now);
@@ -95,12 +97,7 @@ function readAlert(alert: Json, carrier: string, receivedAt: Date): Trace {
   };
 }
 
-function readActivity(
-  activity: Json,
-  said: Json,
-  city: string | undefined,
-  country: string | undefined,
-): Event {
+function readActivity(activity: Json, said: Json, city: string | undefined, country: string | undefined): Event {
   const utc = isoOf(activity.gmtDate, activity.gmtTime);
   const local = isoOf(activity.date, activity.time);
   const parsed = utc ? timeOf(utc, 'gmtDate', '+00:00') : timeOf(local, 'date', zoneAt(local, country));
@@ -110,7 +107,10 @@ function readActivity(
     // `statusCode` is not in alerts; `type` and `code` are the same in both.
     eventId: derivedId('ups', parsed.at, String(said.type), String(said.code), city ?? ''),
     happenedAt: new Date(parsed.at),
-    zone: typeof activity.gmtOffset === 'string' && /^[+-]\d\d:\d\d$/.test(activity.gmtOffset) ? activity.gmtOffset : parsed.zone,
+    zone:
+      typeof activity.gmtOffset === 'string' && /^[+-]\d\d:\d\d$/.test(activity.gmtOffset)
+        ? activity.gmtOffset
+        : parsed.zone,
     ...meaning,
     ...optional('detail', lenientText(said.description, maxDetail)),
     ...optional('place', place),
@@ -119,7 +119,9 @@ function readActivity(
 
 function meaningOf({ statusCode, type }: Json): Pick<Trace, 'status' | 'subStatus'> {
   if (typeof type !== 'string' && typeof statusCode !== 'string') throw new WrongField('status.type', 'It is missing.');
-  const [status = '', subStatus] = (upsStatusCodes[String(statusCode)] ?? upsTypes[String(type).trim()] ?? '').split('/');
+  const [status = '', subStatus] = (upsStatusCodes[String(statusCode)] ?? upsTypes[String(type).trim()] ?? '').split(
+    '/',
+  );
   return isStatus(status) ? { status, ...optional('subStatus', subStatus) } : {};
 }
 

@@ -1,6 +1,15 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { addSketches, estimate, learn, maxDays, mondayToSaturday, type Sketch, sketchKeys, type Transit } from './eta.ts';
+import {
+  addSketches,
+  estimate,
+  learn,
+  maxDays,
+  mondayToSaturday,
+  type Sketch,
+  sketchKeys,
+  type Transit,
+} from './eta.ts';
 
 const zone = 'Europe/Berlin';
 const local = (text: string, offset = '+01:00') => Date.parse(`${text}${offset}`);
@@ -28,7 +37,10 @@ describe('learning', () => {
     expect(usual.days.slice(0, 5)).toEqual([0, 50, 40, 10, 0]);
     expect([usual.hours[10], usual.hours[12], usual.hours[15]]).toEqual([34, 33, 33]);
     // Friday evening to Monday: Saturday and Monday; the hour is that of the summer's time.
-    const weekend = learn(undefined, transit(local('2026-06-05T20:00:00', '+02:00'), local('2026-06-08T09:30:00', '+02:00')));
+    const weekend = learn(
+      undefined,
+      transit(local('2026-06-05T20:00:00', '+02:00'), local('2026-06-08T09:30:00', '+02:00')),
+    );
     expect([weekend.days[2], weekend.hours[9]]).toEqual([1, 1]);
     // A holiday is no business day; Sunday's delivery counts as Saturday's.
     const calendar = { ...mondayToSaturday, holidays: new Set(['2026-06-06']) };
@@ -113,7 +125,10 @@ describe('an estimate', () => {
     const few = learn(undefined, transit(startedAt, startedAt + 20 * 86_400_000));
     const found = estimate({ ...base, sketches: [few, undefined, usual, few], startedAt, now: startedAt });
     expect(found?.samples).toBe(100);
-    expect(estimate({ ...base, sketches: [few], startedAt, now: startedAt })).toMatchObject({ samples: 1, sureness: 'LOW' });
+    expect(estimate({ ...base, sketches: [few], startedAt, now: startedAt })).toMatchObject({
+      samples: 1,
+      sureness: 'LOW',
+    });
     expect(estimate({ ...base, sketches: [], startedAt, now: startedAt })).toBeUndefined();
     expect(estimate({ ...base, now: startedAt })).toBeUndefined();
     expect(sketchKeys({ carrier: 'dhl', service: 'express', from: 'DE', to: 'US' })).toEqual([

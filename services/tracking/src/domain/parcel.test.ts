@@ -101,16 +101,14 @@ const anyTrace: fc.Arbitrary<Trace> = fc
   });
 
 /** The traces in another order, some of them several times, in batches; between batches the state is stored. */
-const scrambled = fc
-  .array(anyTrace, { minLength: 1, maxLength: 90, size: 'max' })
-  .chain((traces) =>
-    fc.record({
-      traces: fc.constant(traces),
-      again: fc.array(fc.nat(traces.length - 1), { maxLength: 60 }),
-      order: fc.infiniteStream(fc.nat()),
-      batches: fc.infiniteStream(fc.integer({ min: 1, max: 30 })),
-    }),
-  );
+const scrambled = fc.array(anyTrace, { minLength: 1, maxLength: 90, size: 'max' }).chain((traces) =>
+  fc.record({
+    traces: fc.constant(traces),
+    again: fc.array(fc.nat(traces.length - 1), { maxLength: 60 }),
+    order: fc.infiniteStream(fc.nat()),
+    batches: fc.infiniteStream(fc.integer({ min: 1, max: 30 })),
+  }),
+);
 
 /** As a store gives it back that sorts the fields. */
 function stored(state: ParcelState): ParcelState {
@@ -143,7 +141,10 @@ test('when a trace was received does not matter, unless its time was in the futu
   fc.assert(
     fc.property(fc.array(anyTrace, { minLength: 1, maxLength: 30 }), fc.nat(100), (traces, days) => {
       const honest = traces.map((trace) => ({ ...trace, receivedAt: trace.happenedAt }));
-      const later = honest.map((trace) => ({ ...trace, receivedAt: new Date(trace.receivedAt.getTime() + days * 86_400_000) }));
+      const later = honest.map((trace) => ({
+        ...trace,
+        receivedAt: new Date(trace.receivedAt.getTime() + days * 86_400_000),
+      }));
       expect(judge(judge(undefined, honest), later)).toEqual(judge(undefined, honest));
     }),
     { numRuns: 100 },

@@ -2,10 +2,7 @@
 import type { ParcelFacts, ParcelState, Seen } from './parcel-state.ts';
 import type { Status } from './trace.ts';
 
-type Outcome = Pick<
-  ParcelState,
-  'status' | 'subStatus' | 'statusAt' | 'leg' | 'ended' | 'deliveredAt' | 'returnedAt'
->;
+type Outcome = Pick<ParcelState, 'status' | 'subStatus' | 'statusAt' | 'leg' | 'ended' | 'deliveredAt' | 'returnedAt'>;
 
 /** Of these the latest counts; PRE_TRANSIT only if there is none of them. */
 const onTheWay = [

@@ -59,8 +59,16 @@ export const scenarios: Scenario[] = [
   scenario('a second attempt fails', '34:failed/NOT_AT_HOME 54:out 58:failed/NO_ACCESS', 'FAILED_ATTEMPT/NO_ACCESS'),
   scenario('a second attempt succeeds', '34:failed/NOT_AT_HOME 54:out 58:delivered', 'DELIVERED'),
   scenario('back in the depot after an attempt', '34:failed/NOT_AT_HOME 38:move/ARRIVED', 'IN_TRANSIT/ARRIVED'),
-  scenario('to the shop after an attempt', '34:failed/NOT_AT_HOME 38:pickup/AT_PICKUP_POINT', 'AVAILABLE_FOR_PICKUP/AT_PICKUP_POINT'),
-  scenario('attempt and shop in the same minute', '34:pickup/AT_PICKUP_POINT 34:failed/NOT_AT_HOME', 'AVAILABLE_FOR_PICKUP/AT_PICKUP_POINT'),
+  scenario(
+    'to the shop after an attempt',
+    '34:failed/NOT_AT_HOME 38:pickup/AT_PICKUP_POINT',
+    'AVAILABLE_FOR_PICKUP/AT_PICKUP_POINT',
+  ),
+  scenario(
+    'attempt and shop in the same minute',
+    '34:pickup/AT_PICKUP_POINT 34:failed/NOT_AT_HOME',
+    'AVAILABLE_FOR_PICKUP/AT_PICKUP_POINT',
+  ),
   scenario('the address is wrong', '30:out 34:failed/ADDRESS_PROBLEM', 'FAILED_ATTEMPT/ADDRESS_PROBLEM'),
   scenario('not delivered on the day, next morning out again', '30:out 40:move/ARRIVED 54:out', 'OUT_FOR_DELIVERY'),
 
@@ -82,7 +90,11 @@ export const scenarios: Scenario[] = [
 
   // Cancelled.
   scenario('the label is void', '0:pre 3:cancelled/LABEL_VOIDED', 'CANCELLED/LABEL_VOIDED'),
-  scenario('the label was void, and it travels all the same', '3:cancelled/LABEL_VOIDED 9:move/ACCEPTED', 'IN_TRANSIT/ACCEPTED'),
+  scenario(
+    'the label was void, and it travels all the same',
+    '3:cancelled/LABEL_VOIDED 9:move/ACCEPTED',
+    'IN_TRANSIT/ACCEPTED',
+  ),
   scenario('a label again after it was void', '3:cancelled/LABEL_VOIDED 9:pre/LABEL_CREATED', 'CANCELLED/LABEL_VOIDED'),
   scenario('delivered although cancelled', '3:cancelled 34:delivered', 'DELIVERED'),
   scenario('cancelled after the delivery', '34:delivered 40:cancelled', 'DELIVERED'),
@@ -94,23 +106,51 @@ export const scenarios: Scenario[] = [
   scenario('"delivered" at the end of a return', '38:returning/REFUSED 80:out 90:delivered', '<RETURNED/TO_SENDER'),
   scenario('not collected', '34:pickup/AT_LOCKER 300:returning/UNCLAIMED', '<RETURNING/UNCLAIMED'),
   scenario('a return after the delivery takes it back', '34:delivered 60:returning/REQUESTED', '<RETURNING/REQUESTED'),
-  scenario('delivered, returned, delivered to the sender', '34:delivered 60:returning 99:delivered', '<RETURNED/TO_SENDER'),
+  scenario(
+    'delivered, returned, delivered to the sender',
+    '34:delivered 60:returning 99:delivered',
+    '<RETURNED/TO_SENDER',
+  ),
   scenario('lost on the way back', '38:returning 200:trouble/LOST', '<EXCEPTION/LOST'),
   scenario('found on the way back', '38:returning/REFUSED 200:trouble/LOST 240:move/ARRIVED', '<RETURNING/REFUSED'),
   scenario('the return is cancelled', '38:returning 40:move/RETURN_CANCELLED 54:out 58:delivered', 'DELIVERED'),
-  scenario('the return is cancelled and begins again', '38:returning 40:move/RETURN_CANCELLED 58:delivered 70:returning/REQUESTED', '<RETURNING/REQUESTED'),
+  scenario(
+    'the return is cancelled and begins again',
+    '38:returning 40:move/RETURN_CANCELLED 58:delivered 70:returning/REQUESTED',
+    '<RETURNING/REQUESTED',
+  ),
   scenario('a late scan after the return', '38:returning 90:returned/TO_SENDER 95:move', '<RETURNED/TO_SENDER'),
 
   // Disorder, mistakes, clocks.
   scenario('backwards', '34:delivered/TO_RECIPIENT 30:out 5:move 0:pre', 'DELIVERED/TO_RECIPIENT'),
   scenario('a late scan does not take back a delivery', '34:delivered 36:move/ARRIVED', 'DELIVERED'),
-  scenario('the exception arrives after the progress that ended it', '30:move/DEPARTED 20:trouble/DELAYED', 'IN_TRANSIT/DEPARTED'),
-  scenario('label data with a later time than the first scan', '5:move/ACCEPTED 9:pre/LABEL_CREATED', 'IN_TRANSIT/ACCEPTED'),
-  scenario('depot and courier in the same minute', '30:out/WITH_COURIER 30:move/ARRIVED', 'OUT_FOR_DELIVERY/WITH_COURIER'),
+  scenario(
+    'the exception arrives after the progress that ended it',
+    '30:move/DEPARTED 20:trouble/DELAYED',
+    'IN_TRANSIT/DEPARTED',
+  ),
+  scenario(
+    'label data with a later time than the first scan',
+    '5:move/ACCEPTED 9:pre/LABEL_CREATED',
+    'IN_TRANSIT/ACCEPTED',
+  ),
+  scenario(
+    'depot and courier in the same minute',
+    '30:out/WITH_COURIER 30:move/ARRIVED',
+    'OUT_FOR_DELIVERY/WITH_COURIER',
+  ),
   scenario('an unknown code changes nothing', '30:out/WITH_COURIER 31:?', 'OUT_FOR_DELIVERY/WITH_COURIER'),
   scenario('only unknown codes', '30:? 31:?', '-'),
   scenario('the delivery was a mistake', '34:delivered 35:trouble/END_VOIDED', 'EXCEPTION/END_VOIDED'),
-  scenario('the mistake is corrected and it is delivered', '34:delivered 35:trouble/END_VOIDED 54:out 58:delivered/TO_RECIPIENT', 'DELIVERED/TO_RECIPIENT'),
-  scenario('the correction arrives before the mistake', '35:trouble/END_VOIDED 34:delivered 40:move/ARRIVED', 'IN_TRANSIT/ARRIVED'),
+  scenario(
+    'the mistake is corrected and it is delivered',
+    '34:delivered 35:trouble/END_VOIDED 54:out 58:delivered/TO_RECIPIENT',
+    'DELIVERED/TO_RECIPIENT',
+  ),
+  scenario(
+    'the correction arrives before the mistake',
+    '35:trouble/END_VOIDED 34:delivered 40:move/ARRIVED',
+    'IN_TRANSIT/ARRIVED',
+  ),
   scenario('the return was a mistake', '30:out 34:returned/TO_SENDER 35:trouble/END_VOIDED 40:out', 'OUT_FOR_DELIVERY'),
 ];
