@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import type { PolledCarrier } from '@caudal/service-tracking/carriers/ask.ts';
+import { apiKey, clientCredentials } from '@caudal/service-tracking/carriers/credentials.ts';
 import { formats } from '@caudal/service-tracking/carriers/formats.ts';
 import { firstPoll, type PollState } from '@caudal/service-tracking/carriers/poll-plan.ts';
 import { type PollStore, pollCarrier, pollCarriers } from '@caudal/service-tracking/carriers/poll-runner.ts';
@@ -57,7 +58,10 @@ async function webhooks(record: (traces: readonly Trace[]) => Promise<void>, ref
   const receive = carrierWebhook({ carriers: new Map(endpoints), record, clock: () => new Date() });
   const server = createServer(async (request, response) => {
     const body = await buffer(request);
-    if (refuse()) return response.writeHead(429, { 'retry-after': '0.01' }).end();
+    if (refuse()) {
+      response.writeHead(429, { 'retry-after': '0.01' }).end();
+      return;
+    }
     const headers = request.headers as Record<string, string>;
     const [, carrier = ''] = /^\/v1\/carriers\/(\w+)\/webhook$/.exec(request.url!) ?? [];
     await receive({ carrier, headers, body }).then(
@@ -131,7 +135,7 @@ describe('polls', () => {
   const polled = (name: Carrier, more: Partial<PolledCarrier> = {}): PolledCarrier => ({
     adapter: formats[name === 'acme' ? 'caudal' : name](name),
     base: `${simulator.url}/${name}`,
-    credential: secret,
+    credentials: apiKey(secret),
     concurrency: 4,
     perSecond: 1_000,
     timeoutMs: 5_000,
@@ -167,7 +171,7 @@ describe('polls', () => {
     const { states, store } = polls();
     now = world.startAt + 24 * 3_600_000;
     for (const [key, state] of states) states.set(key, { ...state, nextAt: now, newsAt: now });
-    const options = { store, record, clock: () => new Date(now), signal: ended.signal };
+    const options = { store, record, clock: () => new Date(now), pauses: new Map<string, number>(), signal: ended.signal };
     const first = await pollCarriers(
       carriers.map((name) => polled(name)),
       options,
@@ -202,7 +206,7 @@ describe('polls', () => {
     const { traces, record } = tracking();
     const { store, states } = polls();
     simulator.setMode('dhl', 'silent');
-    const options = { store, record, clock: () => new Date(now), signal: ended.signal, random: () => 1 };
+    const options = { store, record, clock: () => new Date(now), pauses: new Map<string, number>(), signal: ended.signal, random: () => 1 };
     const slow = polled('dhl', { timeoutMs: 200, concurrency: 2 });
     const counts = await pollCarriers([slow, polled('acme'), polled('ups')], options);
     expect(counts.dhl).toMatchObject({ news: 0, paused: 'FAILING' });
@@ -229,7 +233,7 @@ describe('polls', () => {
     const { record } = tracking();
     const { store, states } = polls();
     simulator.setMode('acme', mode);
-    const options = { store, record, clock: () => new Date(now), signal: ended.signal, random: () => 0 };
+    const options = { store, record, clock: () => new Date(now), pauses: new Map<string, number>(), signal: ended.signal, random: () => 0 };
     expect(await pollCarrier(polled('acme', { concurrency: 1 }), options)).toMatchObject(expected);
     expect(simulator.requests.acme).toBe(mode === 'limit' ? 1 : 5);
     const waits = [...states.values()].map(({ nextAt }) => (nextAt - now) / 1_000).filter((seconds) => seconds > 0);
@@ -238,8 +242,8 @@ describe('polls', () => {
 
   test('a wrong credential stops at once; what can’t be recorded is asked for again', async () => {
     const { store, states } = polls();
-    const options = { store, record: async () => {}, clock: () => new Date(now), signal: ended.signal };
-    expect(await pollCarrier(polled('ups', { credential: 'wrong', concurrency: 1 }), options)).toMatchObject({
+    const options = { store, record: async () => {}, clock: () => new Date(now), pauses: new Map<string, number>(), signal: ended.signal };
+    expect(await pollCarrier(polled('ups', { credentials: apiKey('wrong'), concurrency: 1 }), options)).toMatchObject({
       paused: 'CREDENTIAL',
       polled: 1,
     });
@@ -251,6 +255,55 @@ describe('polls', () => {
     expect([...states]).toEqual(before);
   });
 
+  test('a carrier that wants fewer calls is not called in later runs either, until its time', async () => {
+    const { store } = polls();
+    simulator.setMode('dhl', 'limit');
+    const pauses = new Map<string, number>();
+    const options = { store, record: async () => {}, clock: () => new Date(now), pauses, signal: ended.signal };
+    await pollCarrier(polled('dhl', { concurrency: 1 }), options);
+    simulator.setMode('dhl', 'normal');
+    now += 119_000;
+    expect(await pollCarrier(polled('dhl'), options)).toEqual({ polled: 0, news: 0, failed: 0, paused: 'LIMITED' });
+    expect(simulator.requests.dhl).toBe(1);
+    now += 1_000;
+    expect(await pollCarrier(polled('dhl'), options)).toMatchObject({ failed: 0 });
+    expect(simulator.requests.dhl).toBeGreaterThan(1);
+  });
+
+  test('a token is bought once, renewed before it expires, and after it was refused', async () => {
+    const { store, states } = polls();
+    let bought = 0;
+    const tokens = createServer((request, response) => {
+      const basic = Buffer.from(request.headers.authorization!.slice(6), 'base64').toString();
+      bought += 1;
+      response.writeHead(basic === 'me:my secret' ? 200 : 401);
+      // The second one is a token that the carrier does not know.
+      response.end(JSON.stringify({ access_token: bought === 2 ? 'unknown' : secret, expires_in: '3600' }));
+    });
+    await new Promise<void>((resolve) => tokens.listen(0, '127.0.0.1', resolve));
+    stops.push(() => new Promise((resolve) => tokens.close(resolve).closeAllConnections()));
+    const tokenUrl = `http://127.0.0.1:${(tokens.address() as AddressInfo).port}/token`;
+    const buy = (clientSecret: string) =>
+      clientCredentials({ tokenUrl, clientId: 'me', clientSecret, timeoutMs: 5_000, clock: () => new Date(now) });
+    const credentials = buy('my secret');
+    const options = { store, record: async () => {}, clock: () => new Date(now), pauses: new Map<string, number>(), signal: ended.signal };
+    const again = () => {
+      for (const [key, state] of states) states.set(key, { ...state, nextAt: now });
+      return pollCarrier(polled('ups', { credentials, concurrency: 4 }), options);
+    };
+    now = world.startAt + 24 * 3_600_000;
+    expect(await again()).toMatchObject({ polled: numberOfCarrier('ups'), failed: 0 });
+    expect(bought).toBe(1);
+    now += 58 * 60_000;
+    expect(await again()).toMatchObject({ failed: 0 });
+    expect(bought).toBe(1);
+    now += 60_000;
+    expect(await again()).toMatchObject({ paused: 'CREDENTIAL' });
+    expect(await again()).toMatchObject({ failed: 0 });
+    expect(bought).toBe(3);
+    await expect(buy('wrong').current(ended.signal)).rejects.toThrow('401');
+  });
+
   test('keeps to its rate', async () => {
     const { store } = polls();
     const began = performance.now();
@@ -258,6 +311,7 @@ describe('polls', () => {
       store,
       record: async () => {},
       clock: () => new Date(now),
+      pauses: new Map(),
       signal: ended.signal,
     });
     expect(performance.now() - began).toBeGreaterThan(((counts.polled - 2) * 1_000) / 20);

@@ -60,7 +60,8 @@ const maxText = 2_000;
 /** The trace, or the first thing that is wrong. */
 export function readTrace(values: Values, defaults: TraceDefaults): FileTrace | FieldProblem {
   const wrong = Object.entries(values).find(
-    ([name, value]) => value !== undefined && typeof value !== 'string' && !(isDegrees(name) && typeof value === 'number'),
+    ([name, value]) =>
+      value !== undefined && typeof value !== 'string' && !(isDegrees(name) && typeof value === 'number'),
   );
   if (wrong) return { field: wrong[0], problem: `It is not a ${isDegrees(wrong[0]) ? 'number' : 'text'}.` };
   const value = (name: Column) => {
@@ -75,7 +76,10 @@ export function readTrace(values: Values, defaults: TraceDefaults): FileTrace | 
     return { field: 'trackingNumber', problem: 'Give a number of 1 to 64 letters, digits, ".", "_" and "-".' };
   const zone = value('zone') ?? defaults.zone;
   if (zone !== undefined && !isZone(zone))
-    return { field: 'zone', problem: `"${zone.slice(0, 64)}" is not a zone: give a name, as Europe/Berlin, or an offset, as +01:00.` };
+    return {
+      field: 'zone',
+      problem: `"${zone.slice(0, 64)}" is not a zone: give a name, as Europe/Berlin, or an offset, as +01:00.`,
+    };
   const happenedAt = parseTime(value('happenedAt') ?? '', zone);
   if (!happenedAt) return { field: 'happenedAt', problem: noTime };
   const eta = value('eta') === undefined ? undefined : parseTime(value('eta')!, zone);
@@ -106,7 +110,10 @@ function placeOf(value: (name: Column) => string | undefined): NonNullable<FileT
   if (name !== undefined && name.length > maxText)
     return { field: 'placeName', problem: `It has more than ${maxText} characters.` };
   const degrees: { latitude?: number; longitude?: number } = {};
-  for (const [column, max] of [['latitude', 90], ['longitude', 180]] as const) {
+  for (const [column, max] of [
+    ['latitude', 90],
+    ['longitude', 180],
+  ] as const) {
     const text = value(column);
     if (text === undefined) continue;
     const number = /^[+-]?\d{1,3}(\.\d{1,20})?$/.test(text) ? Number(text) : Number.NaN;

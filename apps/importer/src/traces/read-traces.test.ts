@@ -59,7 +59,7 @@ describe('lines of JSON', () => {
     [{ ...full, place: { latitude: true } }, 'latitude', 'not a number'],
     [{ ...full, colour: 'red' }, 'colour', 'no such field'],
     ['x'.repeat(70_000), '', '65536'],
-  ])('%j is wrong, and the next line is read', async (wrong, field, problem) => {
+  ])('wrong lines: %#, and the next line is read', async (wrong, field, problem) => {
     const text = `${typeof wrong === 'string' ? wrong : JSON.stringify(wrong)}\n${JSON.stringify(full)}\n`;
     expect(await read(text)).toEqual([
       { line: 1, field, problem: expect.stringContaining(problem) },
@@ -69,17 +69,22 @@ describe('lines of JSON', () => {
 
   test('what is not UTF-8', async () => {
     const lines = await read(Buffer.concat([Buffer.from([0xff, 0xfe, 0x0a]), Buffer.from(JSON.stringify(full))]));
-    expect(lines).toMatchObject([{ line: 1, problem: 'It is not UTF-8.' }, { line: 2, trace }]);
+    expect(lines).toMatchObject([
+      { line: 1, problem: 'It is not UTF-8.' },
+      { line: 2, trace },
+    ]);
   });
 });
 
 describe('CSV', () => {
-  const heading = 'trackingNumber,happenedAt,placeName,country,latitude,longitude,carrier,status,eventId,detail,zone,subStatus,eta,photoUrl,signedBy';
-  const line = 'A1,2026-03-03T09:00:00,Köln,DE,50.94,6.96,dhl,DELIVERED,"e,1","At ""number 7""",Europe/Berlin,TO_NEIGHBOUR,2026-03-03T12:00:00Z,https://dhl.example/p.jpg,Weber';
+  const heading =
+    'trackingNumber,happenedAt,placeName,country,latitude,longitude,carrier,status,eventId,detail,zone,subStatus,eta,photoUrl,signedBy';
+  const line =
+    'A1,2026-03-03T09:00:00,Köln,DE,50.94,6.96,dhl,DELIVERED,"e,1","At ""number 7""",Europe/Berlin,TO_NEIGHBOUR,2026-03-03T12:00:00Z,https://dhl.example/p.jpg,Weber';
   const csv = (text: string, more: Partial<ReadTracesOptions> = {}) => read(text, { format: 'csv', ...more });
 
-  test('columns in any order; a wrong line names its number and column', async () => {
-    const text = `\ufeff${heading}\n${line}\r\n\nA2,2026-02-30T09:00:00${','.repeat(13)}\nA3,1\n${line}`;
+  test.each(['\n', '\r\n'])('columns in any order; a wrong line names its number and column; %j', async (ends) => {
+    const text = ['\ufeff' + heading, line, '', `A2,2026-02-30T09:00:00${','.repeat(13)}`, 'A3,1', line].join(ends);
     expect(await csv(text, { carrier: 'ups', zone: 'UTC' })).toEqual([
       { line: 2, trace },
       { line: 4, field: 'happenedAt', problem: expect.stringContaining('ISO 8601') },
@@ -109,17 +114,21 @@ describe('CSV', () => {
 
 test('lines are the same however the bytes are cut, and progress ends at the file’s size', async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(fc.string({ unit: fc.constantFrom('a', 'ü', '\n', '\r', 'x'.repeat(30)) })), fc.integer({ min: 1, max: 50 }), async (parts, size) => {
-      const text = parts.join('\n');
-      const lines: string[] = [];
-      for await (const { text: each, problem } of readLines(pieces(text, size), 60)) lines.push(each ?? problem!);
-      const expected = text.split('\n');
-      if (expected.at(-1) === '') expected.pop();
-      const bytes = (each: string) => Buffer.byteLength(each);
-      expect(lines).toEqual(
-        expected.map((each) => (bytes(each) > 60 ? `It has ${bytes(each)} bytes; a line may have 60.` : each)),
-      );
-    }),
+    fc.asyncProperty(
+      fc.array(fc.string({ unit: fc.constantFrom('a', 'ü', '\n', '\r', 'x'.repeat(30)) })),
+      fc.integer({ min: 1, max: 50 }),
+      async (parts, size) => {
+        const text = parts.join('\n');
+        const lines: string[] = [];
+        for await (const { text: each, problem } of readLines(pieces(text, size), 60)) lines.push(each ?? problem!);
+        const expected = text.split('\n');
+        if (expected.at(-1) === '') expected.pop();
+        const bytes = (each: string) => Buffer.byteLength(each);
+        expect(lines).toEqual(
+          expected.map((each) => (bytes(each) > 60 ? `It has ${bytes(each)} bytes; a line may have 60.` : each)),
+        );
+      },
+    ),
     { numRuns: 100 },
   );
   const progress: number[] = [];

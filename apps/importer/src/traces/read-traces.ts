@@ -2,7 +2,14 @@
 import { Readable } from 'node:stream';
 import { CsvError, parse } from 'csv-parse';
 import { readLines } from './read-lines.ts';
-import { columns, type FieldProblem, type FileTrace, readTrace, type TraceDefaults, type Values } from './read-trace.ts';
+import {
+  columns,
+  type FieldProblem,
+  type FileTrace,
+  readTrace,
+  type TraceDefaults,
+  type Values,
+} from './read-trace.ts';
 
 export interface ReadTracesOptions extends TraceDefaults {
   chunks: AsyncIterable<Uint8Array>;
@@ -101,7 +108,8 @@ function headingOf(names: string[], defaults: TraceDefaults): string[] {
     throw new Error(`The file has a column "${unknown.slice(0, 64)}"; there are ${columns.join(', ')}.`);
   const needed = ['trackingNumber', 'happenedAt', ...(defaults.carrier === undefined ? ['carrier'] : [])];
   const missing = needed.filter((name) => !heading.includes(name));
-  if (missing.length > 0) throw new Error(`The file has no column ${missing.join(', ')}; it has ${heading.join(', ')}.`);
+  if (missing.length > 0)
+    throw new Error(`The file has no column ${missing.join(', ')}; it has ${heading.join(', ')}.`);
   return heading;
 }
 

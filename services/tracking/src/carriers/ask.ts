@@ -1,6 +1,7 @@
 /** One call of a carrier's API, bounded in time and size. Never throws: what goes wrong at a carrier is an answer. */
 import { logger } from '@caudal/telemetry/log.ts';
 import type { Trace } from '../domain/trace.ts';
+import type { Credentials } from './credentials.ts';
 import type { CarrierAdapter } from './port.ts';
 
 const log = logger('carrier-poll');
@@ -9,8 +10,7 @@ export interface PolledCarrier {
   adapter: CarrierAdapter;
   /** URL, without a slash at its end. */
   base: string;
-  /** The API's key or token. */
-  credential: string;
+  credentials: Credentials;
   concurrency: number;
   perSecond: number;
   timeoutMs: number;
@@ -19,7 +19,7 @@ export interface PolledCarrier {
 export type Answer =
   | { kind: 'TRACES'; traces: Trace[] }
   | { kind: 'FAILED' }
-  /** The credential is wrong: no other call would do better. */
+  /** The credential is refused: no other call with it would do better. */
   | { kind: 'UNAUTHORIZED' }
   | { kind: 'LIMITED'; retryAfterMs: number };
 
@@ -29,14 +29,15 @@ const maxRetryMs = 24 * 3_600_000;
 
 /** What the carrier says of the parcel; a parcel that it does not know has no traces. */
 export async function ask(
-  { adapter, base, credential, timeoutMs }: PolledCarrier,
+  { adapter, base, credentials, timeoutMs }: PolledCarrier,
   trackingNumber: string,
   now: Date,
   signal: AbortSignal,
 ): Promise<Answer> {
   if (!adapter.poll) return { kind: 'FAILED' };
-  const { url, headers } = adapter.poll.request({ base, trackingNumber, credential });
   try {
+    const credential = await credentials.current(signal);
+    const { url, headers } = adapter.poll.request({ base, trackingNumber, credential });
     const response = await fetch(url, {
       headers,
       redirect: 'error',
@@ -52,7 +53,10 @@ export async function ask(
     }
     await response.body?.cancel();
     if (status === 404) return { kind: 'TRACES', traces: [] };
-    if (status === 401 || status === 403) return { kind: 'UNAUTHORIZED' };
+    if (status === 401 || status === 403) {
+      credentials.refused(credential);
+      return { kind: 'UNAUTHORIZED' };
+    }
     if (status === 429) return { kind: 'LIMITED', retryAfterMs: retryAfterOf(response) };
     log.warn({ carrier: adapter.name, status }, 'poll failed');
   } catch (error) {

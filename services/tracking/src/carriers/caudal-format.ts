@@ -67,7 +67,7 @@ function readTrace(value: Json, carrier: string, receivedAt: Date): Trace {
   return {
     carrier,
     trackingNumber: trackingNumberOf(value.trackingNumber, 'trackingNumber'),
-    ...optional('eventId', strictText(value, 'eventId', 128)),
+    ...optional('eventId', strictText(value, 'eventId', 100)),
     happenedAt: new Date(at),
     zone: zone ?? used,
     ...optional('status', status),
@@ -125,7 +125,7 @@ function degrees(value: unknown, max: number, field: string): number | undefined
 function photoOf(value: unknown): string | undefined {
   if (value === undefined) return undefined;
   const url = lenientUrl(value);
-  if (!url) throw new WrongField('photoUrl', 'It is not an https URL of at most 2,000 characters.');
+  if (!url) throw new WrongField('photoUrl', 'It is not an https URL of at most 490 characters, without spaces.');
   return url;
 }
 

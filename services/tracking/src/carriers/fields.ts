@@ -90,7 +90,7 @@ export const lenientCountry = (value: unknown): string | undefined =>
 
 /** A URL that a page may show; undefined for anything else. */
 export function lenientUrl(value: unknown): string | undefined {
-  return typeof value === 'string' && value.length <= 2_000 && URL.canParse(value) && /^https:\/\/[^\s]+$/.test(value)
+  return typeof value === 'string' && value.length <= 490 && URL.canParse(value) && /^https:\/\/[!-~]+$/.test(value)
     ? value
     : undefined;
 }

@@ -31,6 +31,8 @@ export interface PollOptions {
   store: PollStore;
   record: RecordTraces;
   clock: Clock;
+  /** Until when carriers want no calls, by name; kept from run to run. */
+  pauses: Map<string, number>;
   /** Ends the run; calls in flight are given up. */
   signal: AbortSignal;
   random?: () => number;
@@ -64,12 +66,14 @@ export async function pollCarriers(
 
 /** Asks one carrier for everything that is due. */
 export async function pollCarrier(carrier: PolledCarrier, options: PollOptions): Promise<PollCounts> {
-  const { store, clock, signal } = options;
+  const { store, clock, signal, pauses } = options;
+  const { name } = carrier.adapter;
   const counts: PollCounts = { polled: 0, news: 0, failed: 0 };
+  if (clock().getTime() < (pauses.get(name) ?? 0)) return { ...counts, paused: 'LIMITED' };
   const turn = paced(carrier.perSecond);
   let failures = 0;
   while (!signal.aborted && !counts.paused) {
-    const due = await store.due({ carrier: carrier.adapter.name, now: clock().getTime(), limit: batch });
+    const due = await store.due({ carrier: name, now: clock().getTime(), limit: batch });
     if (due.length === 0) break;
     await forEachConcurrent(due, carrier.concurrency, async ({ trackingNumber, state }) => {
       if (counts.paused) return;
@@ -80,17 +84,18 @@ export async function pollCarrier(carrier: PolledCarrier, options: PollOptions):
       if (signal.aborted) return;
       const outcome = await outcomeOf(answer, state, options);
       const after = nextPoll(state, outcome, clock().getTime(), options.random);
-      await store.save({ carrier: carrier.adapter.name, trackingNumber, ...(after && { state: after }) });
+      await store.save({ carrier: name, trackingNumber, ...(after && { state: after }) });
       counts.polled += 1;
       if (outcome.kind === 'NEWS') counts.news += 1;
       if (outcome.kind === 'FAILED') counts.failed += 1;
       failures = outcome.kind === 'FAILED' ? failures + 1 : 0;
+      if (answer.kind === 'LIMITED') pauses.set(name, clock().getTime() + answer.retryAfterMs);
       if (answer.kind === 'UNAUTHORIZED') counts.paused = 'CREDENTIAL';
-      else if (outcome.kind === 'LIMITED') counts.paused = 'LIMITED';
+      else if (answer.kind === 'LIMITED') counts.paused = 'LIMITED';
       else if (failures >= maxFailures) counts.paused = 'FAILING';
     });
   }
-  if (counts.paused) log.warn({ carrier: carrier.adapter.name, ...counts }, 'carrier is left alone until the next run');
+  if (counts.paused) log.warn({ carrier: name, ...counts }, 'carrier is left alone until the next run');
   return counts;
 }
 
