@@ -11,4 +11,12 @@ export const reasons = {
     meaning:
       'Too many traces wait to be written. Nothing of the call is recorded: repeat it after the time that is given.',
   },
+  CARRIER_UNKNOWN: {
+    code: 'NOT_FOUND',
+    meaning: 'There is no carrier of the name in the path. Its name is in the settings of tracking.',
+  },
+  CARRIER_BODY_UNREADABLE: {
+    code: 'INVALID_ARGUMENT',
+    meaning: "The body of a carrier's webhook is not in the format of that carrier.",
+  },
 } satisfies Record<string, Reason>;

@@ -7,6 +7,7 @@ import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { Webhook } from '@caudal/contract/access.ts';
 import type { Caller } from '@caudal/kernel/context.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
+import { type Clock, systemClock } from '@caudal/kernel/time.ts';
 
 /** The most that a signature's time may differ from the server's clock, in either direction. */
 export const toleranceSeconds = 300;
@@ -37,7 +38,11 @@ export const webhookSubject = ({ name }: Webhook): string => `webhook:${name}`;
 /**
  * Checks the signatures of a webhook. Throws an Error that names the setting if its secrets are too few or too short.
  */
-export function webhookVerifier(webhook: Webhook, secrets: readonly string[]): WebhookVerifier {
+export function webhookVerifier(
+  webhook: Webhook,
+  secrets: readonly string[],
+  clock: Clock = systemClock,
+): WebhookVerifier {
   if (secrets.length === 0 || secrets.length > maxSecrets)
     throw new Error(`${webhook.secret} holds ${secrets.length} secrets: set it to 1 to ${maxSecrets} of them.`);
   if (secrets.some(({ length }) => length < minSecretCharacters))
@@ -49,7 +54,7 @@ export function webhookVerifier(webhook: Webhook, secrets: readonly string[]): W
     read(header) {
       if (!header) throw unauthenticated('SIGNATURE_MISSING', 'The call carries no "Webhook-Signature".');
       const signature = parse(header);
-      const age = Math.abs(Date.now() / 1000 - Number(signature.timestamp));
+      const age = Math.abs(clock().getTime() / 1000 - Number(signature.timestamp));
       if (age > toleranceSeconds)
         throw unauthenticated(
           'SIGNATURE_EXPIRED',
