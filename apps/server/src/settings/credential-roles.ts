@@ -15,7 +15,7 @@ const views: readonly Role[] = ['query', 'projector', 'jobs'];
 
 /** Credentials that are not here are for all roles. The e2e tests start processes with no more than this. */
 export const rolesOfCredentials: Partial<Record<keyof typeof settings, readonly Role[]>> = {
-  RABBITMQ_URL: ['relay', 'projector', 'saga', 'jobs'],
+  RABBITMQ_URL: ['command', 'relay', 'projector', 'saga', 'worker', 'jobs'],
   RABBITMQ_MANAGEMENT_URL: ['relay'],
   MONGODB_URL: views,
   ELASTICSEARCH_URL: views,
