@@ -102,6 +102,11 @@ describe('commands', () => {
       ['P2', undefined],
       ['P1', price],
     ]);
+    // A thousand of the longest would be 40 MB.
+    expect(products.map(({ title, description }) => [title, description])).toEqual([
+      [texts.title, ''],
+      [texts.title, ''],
+    ]);
   });
 });
 

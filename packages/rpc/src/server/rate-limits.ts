@@ -112,7 +112,7 @@ export function openRateLimits(
   now: () => number = () => performance.now(),
 ): RateLimits {
   const windows = new LRUCache<string, Window>({ max: maxWindows });
-  /** Apart from those of calls: whoever has many addresses can't push callers' windows out with wrong tokens. */
+  /** Apart from those of calls, so that wrong tokens from many addresses can't push the windows of callers out. */
   const failures = new LRUCache<string, Window>({ max: maxWindows });
   /** Those that have something to tell. */
   let queue: Window[] = [];

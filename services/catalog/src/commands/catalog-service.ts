@@ -41,7 +41,9 @@ export function catalogService({ aggregates }: { aggregates: Aggregates }) {
     async batchGetProducts({ productIds }) {
       const found = await Promise.all(productIds.map((id) => aggregates.load(productDecider, id)));
       const products = found.filter(({ version }) => version > 0);
-      return { products: products.map(({ state, version }) => productMessage(state, version)) };
+      return {
+        products: products.map(({ state, version }) => ({ ...productMessage(state, version), description: '' })),
+      };
     },
   });
 

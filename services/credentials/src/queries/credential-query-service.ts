@@ -5,7 +5,6 @@ import { placeTokens } from '@caudal/context/place-token.ts';
 import type { ViewReader } from '@caudal/context/view-reader.ts';
 import { type ApiKey, CredentialQueryServiceService } from '@caudal/contract/gen/caudal/credentials/v1/credentials.ts';
 import { notFound } from '@caudal/kernel/errors.ts';
-import { itemsOfPage, jsonBytes } from '@caudal/kernel/page-bytes.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
 import type { Condition } from '@caudal/projections/types.ts';
 import { service } from '@caudal/rpc/types.ts';
@@ -43,10 +42,9 @@ export function credentialQueryService({ aggregates, views, clock }: CredentialQ
       const all = revocationsAt(state, clock());
       const after = pageToken === '' ? '' : revocationTokens.open(pageToken);
       const rest = all.slice(all.findLastIndex((entry) => placeOf(entry) <= after) + 1);
-      const messages = rest.slice(0, pageLimit(pageSize)).map(revocationMessage);
-      const page = rest.slice(0, itemsOfPage(messages, jsonBytes));
+      const page = rest.slice(0, pageLimit(pageSize));
       return {
-        revocations: messages.slice(0, page.length),
+        revocations: page.map(revocationMessage),
         nextPageToken: page.length < rest.length ? revocationTokens.seal(placeOf(page.at(-1)!)) : '',
       };
     },

@@ -1926,7 +1926,10 @@ export const CatalogServiceService = {
     responseSerialize: (value: Product): Buffer => Buffer.from(Product.encode(value).finish()),
     responseDeserialize: (value: Buffer): Product => Product.decode(value),
   },
-  /** Products in their present state in the log (strong read). Orders are priced with these. */
+  /**
+   * Products in their present state in the log (strong read), without their descriptions: a thousand of these would be too long for an
+   * answer. Orders are priced with them.
+   */
   batchGetProducts: {
     path: "/caudal.catalog.v1.CatalogService/BatchGetProducts" as const,
     requestStream: false as const,
@@ -1951,7 +1954,10 @@ export interface CatalogServiceServer extends UntypedServiceImplementation {
   discontinueProduct: handleUnaryCall<DiscontinueProductRequest, Product>;
   /** Puts a product on sale again that was taken off it, at its last price. */
   relistProduct: handleUnaryCall<RelistProductRequest, Product>;
-  /** Products in their present state in the log (strong read). Orders are priced with these. */
+  /**
+   * Products in their present state in the log (strong read), without their descriptions: a thousand of these would be too long for an
+   * answer. Orders are priced with them.
+   */
   batchGetProducts: handleUnaryCall<BatchGetProductsRequest, BatchGetProductsResponse>;
 }
 
