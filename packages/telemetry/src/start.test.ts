@@ -1,4 +1,5 @@
-import { createServer } from 'node:net';
+import { once } from 'node:events';
+import { connect, createServer } from 'node:net';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { Server, ServerCredentials, type ServiceDefinition } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -127,6 +128,21 @@ describe('started', () => {
     const text = await scrape();
     expect(text.match(/^caudal_test_total\{.*$/gm)).toHaveLength(1);
     expect(text).toContain('# HELP caudal_test_total Counts.\n');
+  });
+
+  test('so many scrapes are answered at once, also of one connection, and none is left behind', async () => {
+    const socket = connect(telemetry.prometheusPort!, '127.0.0.1').setEncoding('latin1');
+    let heard = '';
+    socket.on('data', (part) => {
+      heard += part;
+    });
+    socket.on('error', () => {});
+    const closed = once(socket, 'close');
+    socket.write('GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n'.repeat(200));
+    await closed;
+    const count = (status: string) => heard.split(`HTTP/1.1 ${status}`).length - 1;
+    expect([count('200'), count('503')]).toEqual([4, 1]);
+    expect(await scrape()).toContain('caudal_test_total');
   });
 
   test('only /metrics is served', async () => {

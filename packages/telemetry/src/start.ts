@@ -46,6 +46,9 @@ const log = logger('telemetry');
 /** How long the export of a batch of spans may take, and how long `stop` waits for the last one, in milliseconds. */
 const exportMs = 2_000;
 const flushMs = 3_000;
+/** Anybody on the pods' network may ask, and each answer takes some milliseconds: so many at once, and connections. */
+const maxScrapes = 4;
+const maxConnections = 64;
 
 /** Exports metrics under their deprecated names, too. */
 class AliasingExporter extends PrometheusExporter {
@@ -57,10 +60,19 @@ class AliasingExporter extends PrometheusExporter {
 
 /** Serves GET /metrics. (The exporter's own server exposes neither its port nor the reason why it did not start.) */
 async function serveMetrics(exporter: PrometheusExporter, { host, port }: { host: string; port: number }) {
+  let scrapes = 0;
   const server = createServer({ requestTimeout: 10_000 }, (request, response) => {
-    if (request.url?.split('?')[0] === '/metrics') exporter.getMetricsRequestHandler(request, response);
-    else response.writeHead(404).end();
+    if (request.url?.split('?')[0] !== '/metrics') {
+      response.writeHead(404).end();
+    } else if (scrapes >= maxScrapes) {
+      response.writeHead(503, { 'retry-after': '1', connection: 'close' }).end();
+    } else {
+      scrapes++;
+      response.once('close', () => scrapes--);
+      exporter.getMetricsRequestHandler(request, response);
+    }
   });
+  server.maxConnections = maxConnections;
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) => reject(new Error(`Can't serve /metrics on ${host}:${port}`, { cause })));
     server.listen(port, host, resolve);

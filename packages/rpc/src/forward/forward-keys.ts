@@ -44,10 +44,12 @@ const longest = 8_192;
 export function forwardKeys({ key, contextsOf, ...options }: ForwardKeysOptions): ForwardKeys {
   const audience = `${options.audience}/forward`;
   const root = trustRoot({ ...options, audience }, leewaySeconds);
+  const algorithm = key?.alg ?? 'EdDSA';
+  let imported: ReturnType<typeof importJWK> | undefined;
 
   async function sign(content: Record<string, string>): Promise<string> {
     if (!key) throw new Error('This process has no key to sign with.');
-    const algorithm = key.alg ?? 'EdDSA';
+    imported ??= importJWK(key, algorithm);
     return new SignJWT(content)
       .setProtectedHeader({ alg: algorithm, kid: key.kid })
       .setIssuer(options.issuer)
@@ -55,7 +57,7 @@ export function forwardKeys({ key, contextsOf, ...options }: ForwardKeysOptions)
       .setSubject(subject)
       .setIssuedAt()
       .setExpirationTime(`${ttlSeconds} s`)
-      .sign(await importJWK(key, algorithm));
+      .sign(await imported);
   }
 
   /** The contexts of the key that has signed exactly this. */

@@ -24,8 +24,8 @@ import { isProof, newNonce, nonceHeader, proofHeader, signedProofHeader } from '
 
 const log = logger('rpc');
 
-/** How long opening the stream may take. */
-const openMs = 500;
+/** How long opening the stream may take, with the signatures of both ends. */
+const openMs = 1_000;
 
 export type PeerOutcome =
   | { kind: 'answered'; answer: ForwardedAnswer /** The owner stops. */; leaving: boolean }

@@ -7,6 +7,7 @@ import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 import { logger } from '@caudal/telemetry/log.ts';
 import { type ConnectionInjector, type Server, ServerCredentials } from '@grpc/grpc-js';
+import { boundPipelining } from '../server/pipelining.ts';
 import { beginsTls, followSource, refusePlain, type ServerTls, tlsOptions } from '../server/tls.ts';
 import { answerHealth, type Health } from './health.ts';
 import { watchHeaders } from './repeated-headers.ts';
@@ -67,6 +68,7 @@ export async function openPort(
     });
     response.end(`${answer.text}\n`);
   });
+  boundPipelining(http);
   const sockets = new Set<Socket>();
   /** Connections that are not gRPC, or whose first bytes are not read yet. */
   const plain = new Set<Socket>();

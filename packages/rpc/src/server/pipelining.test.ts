@@ -29,3 +29,14 @@ test('requests that are sent in one piece are answered, up to a bound', async ()
   expect(checked).toBeLessThanOrEqual(maxPipelined);
   modest.socket.destroy();
 });
+
+test('neither does the port of gRPC answer more health requests that are sent in one piece', async () => {
+  const { grpcPort } = await start();
+  const health = 'GET /livez HTTP/1.1\r\nhost: a\r\n\r\n';
+  const one = talk(grpcPort, health);
+  await until(() => one.closed);
+  expect(one.heard).toContain('200 OK');
+  const flood = talk(grpcPort, health.repeat(1_000));
+  await until(() => flood.closed);
+  expect(flood.heard.split('200 OK').length - 1).toBeLessThanOrEqual(maxPipelined);
+});
