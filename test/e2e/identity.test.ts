@@ -8,12 +8,21 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { contract } from '@caudal/contract/descriptors.ts';
+import { ProductEvent } from '@caudal/contract/gen/caudal/catalog/v1/events.ts';
 import { LogServiceService } from '@caudal/contract/gen/caudal/log/v1/log.ts';
+import { newId } from '@caudal/kernel/ids.ts';
+import { openBroker } from '@caudal/messaging/rabbitmq/connection.ts';
+import { toMessages } from '@caudal/messaging/rabbitmq/envelope.ts';
+import { openPublisher } from '@caudal/messaging/rabbitmq/publisher.ts';
+import { exchangeName } from '@caudal/messaging/rabbitmq/topology.ts';
+import { openSealer } from '@caudal/messaging/seals/sealer.ts';
 import { connect } from '@caudal/rpc/client/client.ts';
 import { generateKey, type Key, signToken } from '@caudal/rpc/server/tokens.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
+import { serverUrl } from '@caudal/testing/servers.ts';
 import { afterAll, beforeAll, expect } from '@jest/globals';
 import { type GrpcCaller, openGrpc } from './grpc.ts';
+import { freePorts } from './part.ts';
 import { type System, startSystem } from './system.ts';
 import { systemTest } from './system-test.ts';
 import { until } from './wait.ts';
@@ -29,6 +38,7 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'cal
   let users: Key;
   let leaving: Key;
   let workloads: Record<string, Key>;
+  let metricsPort: number;
   let ports: Record<'command' | 'query', GrpcCaller>;
 
   const writeUsers = (...keys: Key[]) =>
@@ -50,10 +60,16 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'cal
       await Promise.all(parts.map(async (name) => [name, await generateKey(name)] as const)),
     );
     writeUsers(users, leaving);
-    const set = { keys: parts.map((name) => ({ ...workloads[name]!.publicKey, caudal_contexts: ['*'] as string[] })) };
+    const bound = (name: string, ...contexts: string[]) => ({
+      ...workloads[name]!.publicKey,
+      caudal_contexts: contexts,
+      caudal_roles: name === 'command' ? ['command', 'jobs'] : [name],
+    });
+    const set = { keys: parts.map((name) => bound(name, '*')) };
     // One that is bound to a single context, as the saga of orders has in the preset production.
     workloads.orders = await generateKey('orders');
-    set.keys.push({ ...workloads.orders.publicKey, caudal_contexts: ['orders'] });
+    set.keys.push({ ...bound('orders', 'orders'), caudal_roles: ['saga'] });
+    [metricsPort] = (await freePorts(1)) as [number];
     system = await startSystem({
       form: 'processes',
       env: (part) => ({
@@ -61,6 +77,7 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'cal
         CAUDAL_SERVICE_JWKS: JSON.stringify(set),
         CAUDAL_SERVICE_KEY: JSON.stringify(workloads[part]!.privateKey),
         CAUDAL_CREDENTIALS: 'required',
+        ...(part === 'projector' && { CAUDAL_METRICS_PORT: String(metricsPort) }),
       }),
     });
     ports = { command: openGrpc(system.part('command').grpc), query: openGrpc(system.part('query').grpc) };
@@ -102,6 +119,43 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'cal
     const [customerId, productId] = [await newCustomer(api), await newProduct(api)];
     const { orderId } = await placeOrder(api, { customerId, productId });
     await orderConfirmed(api, orderId);
+  });
+
+  it('messages of the relay are believed, and those of whoever has an account of the broker are not', async () => {
+    const api = await asUser('shop');
+    const productId = await newProduct(api);
+    const reasons = async () => {
+      const metrics = await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
+      return [...metrics.matchAll(/^messages_not_sealed_total\{.*reason="(\w+)"/gm)]
+        .map(([, reason]) => reason!)
+        .sort();
+    };
+    expect(await reasons()).toEqual([]);
+
+    const broker = openBroker({ url: serverUrl('rabbitmq'), prefix: `${system.stores!.namespace}.`, name: 'stranger' });
+    const publisher = openPublisher({ broker, purpose: 'stranger', prepare: async () => {} });
+    const forged = [2, 3, 4].map((version) => ({
+      ...{ eventId: newId(), type: 'catalog.product.discontinued.v1', schemaVersion: 1, metadata: Buffer.alloc(0) },
+      ...{ stream: `catalog.product/${productId}`, version, position: 1_000_000 + version, recordedAt: new Date() },
+      data: ProductEvent.encode({ event: { $case: 'discontinued', value: {} } }).finish(),
+    }));
+    const to = { exchange: exchangeName('catalog', broker.prefix) };
+    // A pod that is no relay has a key, too.
+    const key = createPrivateKey({ key: workloads.query!.privateKey as JsonWebKey, format: 'jwk' });
+    const ofQuery = openSealer({
+      keyId: workloads.query!.privateKey.kid!,
+      sign: (bytes) => sign(null, bytes, key),
+    });
+    await publisher.publish(toMessages(forged, to, undefined));
+    await publisher.publish(toMessages(forged, to, ofQuery));
+    await publisher.close();
+    await broker.close();
+    await until('both were seen', reasons, (seen) => new Set(seen).size === 2);
+    expect(new Set(await reasons())).toEqual(new Set(['none', 'unknown_key']));
+
+    const changed = await api.call('UpdateProduct', { productId, title: 'True lamp' });
+    const product = (await api.call('GetProduct', { productId }, { after: changed.token })).body;
+    expect([product.title, product.discontinued ?? false]).toEqual(['True lamp', false]);
   });
 
   it("the users' issuer makes no services, and a key of a workload only those of its contexts", async () => {
