@@ -13,7 +13,7 @@ import type { Json } from './api.ts';
 import type { System } from './system.ts';
 import { systemTest } from './system-test.ts';
 import { until } from './wait.ts';
-import { newCustomer, newProduct, orderAt, orderConfirmed, orderOf, placeOrder, pounds, unique } from './world.ts';
+import { deliver, newCustomer, newProduct, orderAt, orderConfirmed, orderOf, placeOrder, pounds, unique } from './world.ts';
 
 export function describeReads(system: () => System): void {
   const it = systemTest(system);
@@ -147,8 +147,8 @@ export function describeReads(system: () => System): void {
       /** The figures of all days: the test may run over midnight. */
       const figures = (sales: Json[]) => {
         const sum = (of: (day: Json) => string) => sales.reduce((all, day) => all + Number(of(day)), 0);
-        const revenue = (currency: string) =>
-          sum(({ revenue: all }) => all.find((one: Json) => one.currency === currency)?.minorUnits ?? '0');
+        const revenue = (currency: string, of = 'revenue') =>
+          sum((one) => one[of].find((amount: Json) => amount.currency === currency)?.minorUnits ?? '0');
         return {
           placed: sum(({ placedOrders }) => placedOrders),
           sold: sum(({ soldOrders }) => soldOrders),
@@ -157,6 +157,9 @@ export function describeReads(system: () => System): void {
           rejected: sum(({ rejectedOrders }) => rejectedOrders),
           GBP: revenue('GBP'),
           EUR: revenue('EUR'),
+          back: sum(({ returnedPieces }) => returnedPieces),
+          backGBP: revenue('GBP', 'returnedRevenue'),
+          netGBP: revenue('GBP', 'netRevenue'),
         };
       };
       const list = async (request: Json, after?: string): Promise<Json[]> =>
@@ -176,11 +179,17 @@ export function describeReads(system: () => System): void {
       await Promise.all([sold, cancelled, foreign].map(({ orderId }) => orderConfirmed(api(), orderId)));
       await api().call('CancelOrder', { orderId: cancelled.orderId });
       await Promise.all([orderAt(api(), cancelled.orderId, 'CANCELLED'), orderAt(api(), rejected.orderId, 'REJECTED')]);
-      const all = { placed: 4, sold: 2, pieces: 5, cancelled: 1, rejected: 1, GBP: 750, EUR: 1998 };
+      // A piece that comes back is taken off the net figures, and off no other.
+      await deliver(api(), sold.orderId);
+      await orderAt(api(), sold.orderId, 'DELIVERED');
+      const lines = [{ productId: inPounds, quantity: '1' }];
+      await api().call('ReturnOrder', { orderId: sold.orderId, lines });
+      const net = { back: 1, backGBP: 250, netGBP: 500 };
+      const all = { placed: 4, sold: 2, pieces: 5, cancelled: 1, rejected: 1, GBP: 750, EUR: 1998, ...net };
       const sales = await until(
         'sales of the country',
         () => list({}),
-        (days) => figures(days).cancelled + figures(days).rejected === 2,
+        (days) => figures(days).cancelled + figures(days).rejected === 2 && figures(days).back === 1,
       );
       expect(figures(sales)).toEqual(all);
 

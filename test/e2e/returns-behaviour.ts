@@ -65,7 +65,8 @@ export function describeReturns(system: () => System): void {
       const once = await returned(orderId, 1);
       expect(once).toMatchObject({
         lines: [{ returnedQuantity: '1' }],
-        payment: { status: 'succeeded', refunded: pounds(333) },
+        payment: { status: 'succeeded', paymentStatus: 'PAYMENT_STATUS_SUCCEEDED', refunded: pounds(333) },
+        shipments: [{ shipmentStatus: 'SHIPMENT_STATUS_DELIVERED' }],
       });
       await onHandAt(productId, '8');
       expect(await giveBack(3)).toMatchObject({ status: 400, body: { reason: 'RETURN_TOO_LARGE' } });

@@ -119,6 +119,11 @@ export function describeShipments(system: () => System): void {
       await orderAt(api(), orderId, 'SHIPPED', ({ shipments }) =>
         shipments.every(({ status }: Json) => status === 'returned' || status === 'cancelled'),
       );
+      await until(
+        'the mail about the withdrawn part',
+        () => mailsAbout(`${orderId}~7`),
+        (mails) => mails.some(({ template, outcome }) => template === 'shipment_withdrawn' && outcome === 'sent'),
+      );
     });
 
     it('are all cancelled with their order while they are in the warehouse', async () => {

@@ -168,6 +168,8 @@ IN_WORDS_ONLY = [
     re.compile(r"must not contain a card number"),
     # The same value in two places.
     re.compile(r"must be the same as in (If-Match|Idempotency-Key)"),
+    # The schema of an enum has the name that stands for none.
+    re.compile(r"^decision must be given"),
     # HTTP allows a list.
     re.compile(r"^If-Match must be one etag"),
     re.compile(r'must be "[^"]*", as in the path'),

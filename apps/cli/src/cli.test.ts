@@ -201,6 +201,7 @@ describeWith(['postgres'], 'caudal', () => {
       expect((await find('--order-by', '-create_time')).lines()).toMatchObject([{ id: orderId, view: { customerId } }]);
       for (const [option, value, message] of [
         ['--where', 'create_time=soon', /"create_time" is a time such as/],
+        ['--where', 'create_time=2026-02-30T12:00:00Z', /"create_time" is a time such as/],
         ['--order-by', '-customer', /no key "customer"/],
       ] as const) {
         const refused = await caudal('views', 'find', 'order-details', option, value);

@@ -12,6 +12,13 @@ export function isDay(text: string): boolean {
   return !Number.isNaN(time) && new Date(time).toISOString().startsWith(text);
 }
 
+const clockTime = /^T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d+)?(?:Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)$/;
+
+/** Whether a text is a time of RFC 3339 that exists, like `2026-02-28T12:00:00Z`. Date takes 24:00 for 0:00 of the next day. */
+export function isTime(text: string): boolean {
+  return isDay(text.slice(0, 10)) && clockTime.test(text.slice(10));
+}
+
 /** Waits. Ends early, without an error, when the signal fires. */
 export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   // Not timers/promises, which creates an exception with a stack for each wait that is ended early.

@@ -101,6 +101,17 @@ describe('the answer of a command on an order', () => {
     expect(othersOf(await cancelOrder!({ orderId: 'o1', etag: '', reason: '' }, testCall()))).toEqual(othersOf(view));
   });
 
+  test('is the same for a repeat, whatever has happened to the payment since', async () => {
+    let view = await queried();
+    const { returnOrder } = await serve([...past, ...returned], async () => view);
+    const request = { orderId: 'o1', etag: '', returnId: 'r2', lines, reason: '' };
+    const call = () => testCall({ requestId: 'r1' });
+    const first = await returnOrder!(request, call());
+    view = { ...view, payment: undefined, shipments: [] };
+    expect(await returnOrder!(request, call())).toEqual(first);
+    expect(first.payment).toBeDefined();
+  });
+
   test('of a settled return, too', async () => {
     const waiting: OrderEvent[] = [
       ...[...past, ...returned.slice(0, 2)],

@@ -1,5 +1,6 @@
 /** `caudal views`: lists the read models, and shows their views. */
 import { CaudalError } from '@caudal/kernel/errors.ts';
+import { isDay, isTime } from '@caudal/kernel/time.ts';
 import { openViews } from '@caudal/projections/queries/views.ts';
 import type { Condition, Key, KeyType, Query, StoredView } from '@caudal/projections/types.ts';
 import type { App } from '@caudal/server/app.ts';
@@ -186,7 +187,7 @@ function typed(name: string, type: KeyType, value: string): Key {
   if (value === '') return type === 'keyword' ? '' : null;
   if (type === 'long' && /^-?\d{1,18}$/.test(value)) return BigInt(value);
   if (type === 'boolean' && /^(true|false)$/.test(value)) return value === 'true';
-  if (type === 'timestamp' && !Number.isNaN(Date.parse(value))) return new Date(value);
+  if (type === 'timestamp' && (isTime(value) || isDay(value))) return new Date(value);
   if (type === 'keyword') return value;
   const wanted = { long: 'a whole number', boolean: 'true or false', timestamp: 'a time such as 2026-11-29T12:00:00Z' };
   throw new UsageError(`"${name}" is ${wanted[type as keyof typeof wanted]}, not "${value}".`);

@@ -15,7 +15,7 @@ import {
 } from '@bufbuild/protobuf';
 import { contract } from '@caudal/contract/descriptors.ts';
 import { CaudalError, type FieldViolation } from '@caudal/kernel/errors.ts';
-import { isDay } from '@caudal/kernel/time.ts';
+import { isTime } from '@caudal/kernel/time.ts';
 import { invalidRequest, maxViolations } from '../schema/validation.ts';
 
 export type Json = Record<string, unknown>;
@@ -45,10 +45,8 @@ function read(type: DescMessage, json: Json): Uint8Array {
 const decimal = /^-?(?:0|[1-9]\d*)$/;
 const isWhole = ({ scalar }: DescField) => scalar === ScalarType.INT64 || scalar === ScalarType.INT32;
 
-/** protobuf-es reads times as JavaScript does: 30 February as 2 March, and 24:00 as 0:00 of the next day. These are refused. */
-const clockTime = /^(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d+)?(?:Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)$/;
-const isTime = ({ message }: DescField) => message?.typeName === 'google.protobuf.Timestamp';
-const isTimeText = (text: string) => isDay(text.slice(0, 10)) && clockTime.test(text.slice(11));
+/** protobuf-es reads times as JavaScript does: 30 February as 2 March. These are refused. */
+const isTimeField = ({ message }: DescField) => message?.typeName === 'google.protobuf.Timestamp';
 
 /**
  * Throws if the string of a whole number is not decimal, a time does not exist, or a message within lacks a number that must be
@@ -58,8 +56,8 @@ function assertValues(type: DescMessage, json: Json): void {
   for (const field of fieldsToAssert(type)) {
     const value = json[field.jsonName] ?? json[field.name];
     for (const item of Array.isArray(value) ? value : [value]) {
-      if (isTime(field)) {
-        if (typeof item === 'string' && !isTimeText(item)) throw new Error(`${field} is no time of the calendar.`);
+      if (isTimeField(field)) {
+        if (typeof item === 'string' && !isTime(item)) throw new Error(`${field} is no time of the calendar.`);
       } else if (field.message) {
         if (!isObject(item)) continue;
         if (lacking(field.message, item).length > 0) throw new Error(`${field} lacks a number.`);
@@ -92,7 +90,7 @@ function fieldsToAssert(type: DescMessage): DescField[] {
     toAssert.set(type, known);
     if (!isWellKnown(type)) {
       const found = type.fields.filter(
-        (field) => isWhole(field) || isTime(field) || (field.message && fieldsToAssert(field.message).length > 0),
+        (field) => isWhole(field) || isTimeField(field) || (field.message && fieldsToAssert(field.message).length > 0),
       );
       known.push(...found);
     }

@@ -19,7 +19,15 @@ import { derivedId, type IdSource, timeOfId } from '@caudal/kernel/ids.ts';
 import { type Clock, limitedTo } from '@caudal/kernel/time.ts';
 import { type Call, type CallOptions, type Client, service } from '@caudal/rpc/types.ts';
 import { logger } from '@caudal/telemetry/log.ts';
-import { assertNew, orderDecider, type PricedLine, place, requestCancel } from '../domain/order.ts';
+import {
+  assertNew,
+  type OrderEvent,
+  type OrderState,
+  orderDecider,
+  type PricedLine,
+  place,
+  requestCancel,
+} from '../domain/order.ts';
 import type { ExpectedPrices } from '../domain/price-guard.ts';
 import { assertNewReturn, requestReturn, settleReturn } from '../domain/returns.ts';
 import { orderMessage } from '../order-message.ts';
@@ -76,71 +84,72 @@ export function orderService({
     },
 
     async cancelOrder({ orderId, etag, reason }, call) {
-      // What has become of payment and shipment is in the view. It is checked only here: a repeat gets the recorded answer.
-      const viewed = tellsOfOthers(etag) ? await ownViewedEtag(orderId, call) : undefined;
-      const answer = await executeFor(call, aggregates, {
-        decider: orderDecider,
-        id: orderId,
-        authorize: call.authorize,
-        decide(state, { version }) {
-          checkEtag(etag, version, viewed);
-          return requestCancel(state, { orderId, reason });
-        },
-        reply: ({ state, version }) => orderMessage(state, version),
-        replyCodec,
-      });
-      return shown(await withOthers(answer, call));
+      // The caller's right comes first: how long the view takes tells whether there is one.
+      call.authorize(orderDecider.owner!((await aggregates.load(orderDecider, orderId)).state));
+      return change(orderId, etag, call, { authorize: call.authorize }, (state) =>
+        requestCancel(state, { orderId, reason }),
+      );
     },
 
     async returnOrder({ orderId, etag, returnId: chosen, lines, reason, refund }, call) {
       assertDistinctProducts(lines);
       const returnId = chosen || (call.commandId ? derivedId(call.commandId.key, 'return') : ids());
-      const viewed = tellsOfOthers(etag) ? await viewedEtag(orderId, call) : undefined;
-      const answer = await executeFor(call, aggregates, {
-        decider: orderDecider,
-        id: orderId,
-        decide(state, { version }) {
-          // First: after its own return a repeat must not be told to read again, and return once more.
-          assertNewReturn(state, returnId);
-          checkEtag(etag, version, viewed);
-          return requestReturn(state, { orderId, returnId, lines, reason, refund });
-        },
-        reply: ({ state, version }) => orderMessage(state, version),
-        replyCodec,
-      });
-      return shown(await withOthers(answer, call));
+      // After its own return a repeat must not be told to read again, and return once more.
+      const before = (state: OrderState) => assertNewReturn(state, returnId);
+      return change(orderId, etag, call, { before }, (state) =>
+        requestReturn(state, { orderId, returnId, lines, reason, refund }),
+      );
     },
 
-    async settleReturn({ orderId, etag, returnId, decision, note }, call) {
-      const viewed = tellsOfOthers(etag) ? await viewedEtag(orderId, call) : undefined;
-      const answer = await executeFor(call, aggregates, {
-        decider: orderDecider,
-        id: orderId,
-        decide(state, { version }) {
-          checkEtag(etag, version, viewed);
-          return settleReturn(state, { orderId, returnId, decision, note });
-        },
-        reply: ({ state, version }) => orderMessage(state, version),
-        replyCodec,
-      });
-      return shown(await withOthers(answer, call));
-    },
+    settleReturn: ({ orderId, etag, returnId, decision, note }, call) =>
+      change(orderId, etag, call, {}, (state) => settleReturn(state, { orderId, returnId, decision, note })),
   });
 
-  /** The caller's right comes first: how long the view takes tells whether there is one. */
-  async function ownViewedEtag(orderId: string, call: Call): Promise<string | undefined> {
-    call.authorize(orderDecider.owner!((await aggregates.load(orderDecider, orderId)).state));
-    return viewedEtag(orderId, call);
+  /**
+   * Changes an order. `before` is checked before the etag. The answer has payment and shipments as the view has them before the change, and is
+   * recorded so: a repeat gets the same.
+   */
+  async function change(
+    orderId: string,
+    etag: string,
+    call: Call,
+    checks: { authorize?: Call['authorize']; before?: (state: OrderState) => void },
+    decide: (state: OrderState) => OrderEvent[],
+  ): Promise<Order> {
+    const viewed = await view(orderId, call, tellsOfOthers(etag));
+    const answer = await executeFor(call, aggregates, {
+      decider: orderDecider,
+      id: orderId,
+      authorize: checks.authorize,
+      decide(state, { version }) {
+        checks.before?.(state);
+        // It is checked only here: a repeat gets the recorded answer.
+        checkEtag(etag, version, viewed?.etag);
+        return decide(state);
+      },
+      reply: ({ state, version }) => withOthers(orderMessage(state, version), viewed),
+      replyCodec,
+    });
+    return shown(answer);
   }
 
-  async function viewedEtag(orderId: string, call: Call): Promise<string | undefined> {
+  /**
+   * The order as its view has it; undefined if there is none. If it is only wanted for the answer, the command must not wait for it long, nor
+   * fail without it.
+   */
+  async function view(orderId: string, call: Call, isNeeded: boolean): Promise<Order | undefined> {
+    const limit = limitedTo(viewMs, call.signal);
+    const signal = isNeeded ? call.signal : limit.signal;
     try {
-      const { etag } = await queries.getOrder({ orderId, readMask: undefined }, onBehalfOf(call));
-      return etag;
+      return await queries.getOrder({ orderId, readMask: partsOfOthers }, { ...onBehalfOf(call), signal });
     } catch (error) {
       // There is no view of it yet, or no order at all, which the command finds out.
       if (isCode(error, 'NOT_FOUND')) return undefined;
-      throw error;
+      if (isNeeded) throw error;
+      log.debug({ orderId, err: error }, 'an answer has no payment and no shipments');
+      return undefined;
+    } finally {
+      limit.end();
     }
   }
 
@@ -195,30 +204,17 @@ export function orderService({
       throw refused('CUSTOMER_ERASED', `The customer "${customerId}" was erased, and can't order any more.`);
   }
 
-  /**
-   * The order with its payment and shipments as its view has them, or without them if the view does not answer soon: the command is
-   * done, and its answer must not wait.
-   */
-  async function withOthers(answer: Order, call: Call): Promise<Order> {
-    const limit = limitedTo(viewMs, call.signal);
-    const asked = { orderId: answer.orderId, readMask: partsOfOthers };
-    try {
-      const viewed = await queries.getOrder(asked, { ...onBehalfOf(call), signal: limit.signal });
-      const { payment, shipment, shipments, fulfilmentStatus } = viewed;
-      const returns = withPaid(answer.returns, payment);
-      return { ...answer, payment, shipment, shipments, fulfilmentStatus, returns };
-    } catch (error) {
-      log.debug({ orderId: answer.orderId, err: error }, 'an answer has no payment and no shipments');
-      return answer;
-    } finally {
-      limit.end();
-    }
-  }
-
   async function shown(answer: Order): Promise<Order> {
     const [opened] = await withReferences([answer], openTexts);
     return opened!;
   }
+}
+
+/** The order with its payment and shipments, and what they say of its returns. */
+function withOthers(own: Order, viewed: Order | undefined): Order {
+  if (!viewed) return own;
+  const { payment, shipment, shipments, fulfilmentStatus } = viewed;
+  return { ...own, payment, shipment, shipments, fulfilmentStatus, returns: withPaid(own.returns, payment) };
 }
 
 /** Throws INVALID_ARGUMENT if one is below zero. */
@@ -250,7 +246,7 @@ const dayMs = 86_400_000;
 
 /** How long an answer waits for what other contexts hold of the order. */
 const viewMs = 500;
-const partsOfOthers = ['order_id', 'payment', 'shipment', 'shipments', 'fulfilment_status'];
+const partsOfOthers = ['order_id', 'payment', 'shipment', 'shipments', 'fulfilment_status', 'etag'];
 
 /** Options of a call that ends when the caller's own call ends. */
 function onBehalfOf({ origin, deadline, signal }: Call): CallOptions {

@@ -399,7 +399,7 @@ export interface Order {
     | undefined;
   /** Why it was rejected or cancelled. */
   reason: string;
-  /** Its payment; absent until one is requested. */
+  /** Its payment; absent until one is requested. Answers of commands may lack payment and shipments: read the order for them. */
   payment:
     | OrderPayment
     | undefined;
