@@ -16,6 +16,7 @@ export function addQueries(app: App): void {
         ...app.toolsOf(local),
         views: (projection) => viewReader(readerOptions(app, local, projection)),
         search: (projection) => searchReader(readerOptions(app, local, projection)),
+        interest: (kind) => app.stores.interest.in(kind),
       }),
     );
     if (local.context.name === auditServedWith) app.services.push(auditQueryService({ database: local.database }));
