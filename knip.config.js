@@ -26,9 +26,9 @@ export default {
         'test/**/*.{test,fault}.ts',
         'test/cluster/live/{main,*.live}.ts',
         'test/cluster/live/pods/*.ts',
-        'examples/*.ts',
+        'examples/**/*.ts',
       ],
-      project: ['scripts/**/*.{js,ts}', 'test/**/*.ts', 'examples/*.ts'],
+      project: ['scripts/**/*.{js,ts}', 'test/**/*.ts', 'examples/**/*.ts'],
       // Scripts call buf by its name, and the transform of jest loads swc.
       ignoreDependencies: ['@bufbuild/buf', '@swc/core'],
     },

@@ -21,6 +21,7 @@ const tools: Omit<QueryTools<Settings>, 'views' | 'search'> = {
   openTexts: async (texts) => texts.map(({ text }) => text),
   sealed: nothing,
   database: nothing,
+  interest: () => nothing,
 };
 
 /** The queries that the context sends to each projection, over all forms of requests. */

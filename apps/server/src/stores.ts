@@ -1,6 +1,7 @@
 /** The stores of a process: always PostgreSQL, others if they are configured. */
 
 import { openCache } from '@caudal/cache/cache.ts';
+import { type InterestCounts, openInterest } from '@caudal/cache/interest.ts';
 import type { Cache } from '@caudal/cache/types.ts';
 import type { Context, StoreKind } from '@caudal/context/context.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';
@@ -18,6 +19,8 @@ export interface Stores extends Running {
   /** Undefined: events are read from the logs directly. */
   broker: Broker | undefined;
   cache: Cache;
+  /** Counts of looks at things. */
+  interest: InterestCounts;
   /** The store of a context's views of this kind. `database`: the context's own. */
   views(context: Context, kind: StoreKind, database: Database): ViewStore;
   /** The same store for queries, behind a circuit breaker: they do not wait while it is unreachable. */
@@ -60,6 +63,10 @@ export async function openStores(values: RuntimeValues, name: string): Promise<S
     maxEntries: values.DATABASE_URL === undefined ? EMBEDDED_VIEWS : CACHED_VIEWS,
     maxBytes: values.CAUDAL_CACHE_MEMORY,
   });
+  const counts = REDIS_URL
+    ? (await import('@caudal/cache/shared-counts.ts')).openSharedCounts(REDIS_URL, `${namespace ?? 'caudal'}.interest`)
+    : undefined;
+  const interest = openInterest({ shared: counts });
   const replicaUrl = values.CAUDAL_REPLICA_DATABASE_URL;
   const replicaPool = replicaUrl
     ? openPool({ url: replicaUrl, poolSize: REPLICA_CONNECTIONS, connectTimeoutMs: 1_000, applicationName: name })
@@ -84,6 +91,7 @@ export async function openStores(values: RuntimeValues, name: string): Promise<S
   return {
     broker,
     cache,
+    interest,
     views,
     viewsToQuery(...of) {
       const store = views(...of);
@@ -94,6 +102,8 @@ export async function openStores(values: RuntimeValues, name: string): Promise<S
     },
     async stop() {
       ending.abort();
+      await interest.stop();
+      counts?.stop();
       await cache.stop();
       await Promise.all(replicas.map((replica) => replica.close()));
       await Promise.all([documents?.close(), search?.close(), broker?.close()]);

@@ -48,7 +48,7 @@ interface Filling {
   since: number;
 }
 
-/** An object takes about three times its JSON, and its places in the maps some hundred bytes. Measured; see README, Choices. */
+/** An estimate: an object takes about three times its JSON, and its places in the maps some hundred bytes. See README, Choices. */
 const sizeOf = (key: string, { bytes, tags }: Entry) =>
   400 + 2 * key.length + 3 * bytes + tags.reduce((sum, tag) => sum + 100 + 2 * tag.length, 0);
 

@@ -19,6 +19,7 @@ import type { Projection, Views } from '@caudal/projections/types.ts';
 import type { Client, Service } from '@caudal/rpc/types.ts';
 import type { TimedHandler } from '@caudal/sagas/saga-handler.ts';
 import { checkGauge, type ObservedGauge, type Sample } from '@caudal/telemetry/observed-gauge.ts';
+import type { Interest } from './interest.ts';
 import type { SearchReader, ViewReader } from './view-reader.ts';
 
 /** The tools that commands, queries and sagas share. */
@@ -65,6 +66,8 @@ export interface QueryTools<S extends Settings> extends Tools<S> {
   views<V>(projection: AnyProjection<V>): ViewReader<V>;
   /** The same with search, for projections in the search store. */
   search<V>(projection: AnyProjection<V>): SearchReader<V>;
+  /** Counts looks at things of a kind: 'products'. */
+  interest(kind: string): Interest;
 }
 
 export interface SagaTools<S extends Settings> extends Tools<S> {

@@ -1,6 +1,11 @@
 /** The options of a method, and wrong ones: each is refused by name when the contract is read. */
 import { create, createFileRegistry, type DescExtension, setExtension, toBinary } from '@bufbuild/protobuf';
-import { FileDescriptorProtoSchema, FileDescriptorSetSchema, MethodOptionsSchema } from '@bufbuild/protobuf/wkt';
+import {
+  FileDescriptorProtoSchema,
+  FileDescriptorSetSchema,
+  MethodOptions_IdempotencyLevel,
+  MethodOptionsSchema,
+} from '@bufbuild/protobuf/wkt';
 import { describe, expect, test } from '@jest/globals';
 import { contract, load, type MethodContract } from './descriptors.ts';
 
@@ -12,6 +17,7 @@ interface Options {
   success_status?: number;
   max_request_bytes?: number;
   rate_limit?: number;
+  reads?: object;
 }
 
 const path = '/caudal.bare.v1.BareService/Do0';
@@ -25,12 +31,16 @@ const field = (name: string, number: number) => ({ name, number, type: 9, label:
 
 /** The methods of a contract whose service has the methods Do0, Do1, ... with these options. */
 function withMethods(...all: Options[]): MethodContract[] {
-  const methods = all.map(({ request = 'Thing', access, http, ...numbers }, index) => {
+  const methods = all.map(({ request = 'Thing', access, http, reads, ...numbers }, index) => {
     const options = create(MethodOptionsSchema);
     const set = (name: string, value: unknown) => setExtension(options, extension(name), value as never);
     const message = (name: string, value: object) => set(name, create(extension(name).message!, value as never));
     if (access) message('caudal.access', access);
     if (http) message('google.api.http', http);
+    if (reads) {
+      message('caudal.reads', reads);
+      options.idempotencyLevel = MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS;
+    }
     for (const [name, value] of Object.entries(numbers)) if (value !== undefined) set(`caudal.${name}`, value);
     return {
       name: `Do${index}`,
@@ -107,6 +117,20 @@ describe('options of a method', () => {
     });
     expect(second!.access).toMatchObject({ authentication: 'NONE', permission: '', webhook: undefined });
   });
+});
+
+test('how a query is read, and what caches may do with it', () => {
+  const [kept, strong, without] = withMethods(
+    { access: token, http: get, reads: { shared: true, maxAgeSeconds: 5, staleWhileRevalidateSeconds: 30 } },
+    { access: token, http: { pattern: { case: 'get', value: '/v1/others' } }, reads: { strength: 4 } },
+    { access: token },
+  );
+  expect(kept!.reads).toEqual({
+    ...{ strength: undefined, shared: true, maxAgeSeconds: 5 },
+    ...{ staleWhileRevalidateSeconds: 30, staleIfErrorSeconds: 0 },
+  });
+  expect(strong!.reads).toMatchObject({ strength: 'STRONG', shared: false, maxAgeSeconds: 0 });
+  expect(without!.reads).toMatchObject({ strength: undefined, shared: false, maxAgeSeconds: 0 });
 });
 
 test('a permission may name what the request is about', () => {
@@ -198,6 +222,21 @@ describe('are refused by name', () => {
       { access: token, max_request_bytes: 16 * 1024 * 1024 + 1 },
       'not 16777217',
     ],
+    ['caching of a command', { access: token, http: post, reads: { maxAgeSeconds: 5 } }, 'queries with a GET route'],
+    ['an unknown strength', { access: token, http: get, reads: { strength: 9 } }, '9 is an unknown read strength'],
+    ['the default strength', { access: token, http: get, reads: { strength: 2 } }, 'AT_LEAST is the default'],
+    ['more than a day', { access: token, http: get, reads: { maxAgeSeconds: 86_401 } }, 'max_age_seconds must be from 0'],
+    ['shared for no time', { access: token, http: get, reads: { shared: true } }, 'without max_age_seconds'],
+    [
+      "shared, and the caller's own",
+      {
+        access: { ...token, owner: { case: 'ownerInResource', value: true } },
+        http: get,
+        reads: { shared: true, maxAgeSeconds: 5 },
+      },
+      'what has an owner must not be in shared caches',
+    ],
+
     ['an unknown limit', { access: token, rate_limit: 6 }, '6 is an unknown rate limit'],
   ])('%s', (_, { ...options }, message) => {
     for (const [name, value] of Object.entries(options)) if (value === undefined) delete options[name as keyof Options];

@@ -158,7 +158,12 @@ describe('product search', () => {
 describe('queries', () => {
   const listed = Product.fromPartial({ productId: 'P1', title: 'Mug', createTime: start });
   const products = fixedViews({ P1: listed, P2: Product.fromPartial({ available: 3n }) }, 'next');
-  const api = catalogQueryService({ products }).handlers as unknown as Handlers<CatalogQueryServiceService>;
+  const looks = new Map<string, number>();
+  const interest = {
+    saw: (id: string) => void looks.set(id, (looks.get(id) ?? 0) + 1),
+    of: async (id: string) => looks.get(id) ?? 0,
+  };
+  const api = catalogQueryService({ products, interest }).handlers as unknown as Handlers<CatalogQueryServiceService>;
   const searching = (change: object) =>
     api.searchProducts(
       {
@@ -173,6 +178,13 @@ describe('queries', () => {
       },
       testCall(),
     );
+
+  test('how often a product was looked at', async () => {
+    const interestOf = (productId: string) => api.getProductInterest({ productId, readMask: undefined }, testCall());
+    for (let i = 0; i < 3; i++) await api.getProduct({ productId: 'P1', readMask: undefined }, testCall());
+    expect(await interestOf('P1')).toEqual({ productId: 'P1', reads: 3n });
+    expect((await refusalOf(interestOf('P2'))).code).toBe('NOT_FOUND');
+  });
 
   test('one product, if it is in the catalogue', async () => {
     expect(await api.getProduct({ productId: 'P1', readMask: undefined }, testCall())).toMatchObject({ title: 'Mug' });

@@ -12,7 +12,9 @@ export const catalog = defineContext({
   permissions: logPermissions('inventory'),
   deciders: [productDecider],
   commands: ({ aggregates }) => [catalogService({ aggregates })],
-  queries: ({ search }) => [catalogQueryService({ products: search(productSearch) })],
+  queries: ({ search, interest }) => [
+    catalogQueryService({ products: search(productSearch), interest: interest('products') }),
+  ],
   projections: [{ projection: productSearch, store: 'search' }],
   sagas: () => [],
 });

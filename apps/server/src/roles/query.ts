@@ -17,6 +17,7 @@ export function addQueries(app: App): void {
         database: { query: local.database.query },
         views: (projection) => viewReader(readerOptions(app, local, projection)),
         search: (projection) => searchReader(readerOptions(app, local, projection)),
+        interest: (kind) => app.stores.interest.in(kind),
       }),
     );
     if (local.context.name === auditServedWith) app.services.push(auditQueryService({ database: local.database }));

@@ -28,6 +28,9 @@ const products = service(CatalogQueryServiceService, {
     if (state.error) throw state.error;
     return Product.fromPartial({ productId, title: state.title, etag: state.title });
   },
+  async getProductInterest({ productId }) {
+    return { productId, reads: 0n };
+  },
   async searchProducts() {
     state.reads++;
     return SearchProductsResponse.fromPartial({ products: [{ productId: 'p', title: state.title }], totalSize: 1n });

@@ -1,5 +1,6 @@
 /** Finds products: caudal.catalog.v1.CatalogQueryService. */
 import { viewEtag } from '@caudal/context/etag.ts';
+import type { Interest } from '@caudal/context/interest.ts';
 import { type ListOrders, listOrder } from '@caudal/context/order-by.ts';
 import { pageLimit } from '@caudal/context/page-limit.ts';
 import type { SearchReader } from '@caudal/context/view-reader.ts';
@@ -18,12 +19,19 @@ import { isListed } from '../projections/product-search.ts';
 /** What a match in each field counts. */
 const fields = { article: 4, title: 4, category_words: 2, description: 1 };
 
-export function catalogQueryService({ products }: { products: SearchReader<Product> }) {
+export function catalogQueryService({ products, interest }: { products: SearchReader<Product>; interest: Interest }) {
   return service(CatalogQueryServiceService, {
     async getProduct({ productId }, call) {
       const stored = await products.get(productId, call);
       if (!stored || !isListed(stored.view)) throw notFound('product', productId);
+      interest.saw(productId);
       return message(stored);
+    },
+
+    async getProductInterest({ productId }, call) {
+      const stored = await products.get(productId, call);
+      if (!stored || !isListed(stored.view)) throw notFound('product', productId);
+      return { productId, reads: BigInt(await interest.of(productId)) };
     },
 
     async searchProducts(request, call) {

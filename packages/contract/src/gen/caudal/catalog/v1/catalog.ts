@@ -131,6 +131,24 @@ export interface GetProductRequest {
   readMask: string[] | undefined;
 }
 
+export interface GetProductInterestRequest {
+  /** The product. */
+  productId: string;
+  /** The fields to return; all of them if absent. */
+  readMask: string[] | undefined;
+}
+
+/** How often a product was looked at. */
+export interface ProductInterest {
+  /** The product. */
+  productId: string;
+  /**
+   * How often it was read by its id, within a day at most. Answers of caches before the server do not count, and a process that dies takes
+   * the last seconds with it.
+   */
+  reads: bigint;
+}
+
 export interface SearchProductsRequest {
   /**
    * Words, or their beginnings, of the id, title, description or category. All of them must be found. Absent finds all
@@ -1350,6 +1368,191 @@ export const GetProductRequest: MessageFns<GetProductRequest> = {
   },
 };
 
+function createBaseGetProductInterestRequest(): GetProductInterestRequest {
+  return { productId: "", readMask: undefined };
+}
+
+export const GetProductInterestRequest: MessageFns<GetProductInterestRequest> = {
+  encode(message: GetProductInterestRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.productId !== "") {
+      writer.uint32(10).string(message.productId);
+    }
+    if (message.readMask !== undefined) {
+      FieldMask.encode(FieldMask.wrap(message.readMask), writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetProductInterestRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetProductInterestRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.productId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.readMask = FieldMask.unwrap(FieldMask.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetProductInterestRequest {
+    return {
+      productId: isSet(object.productId)
+        ? globalThis.String(object.productId)
+        : isSet(object.product_id)
+        ? globalThis.String(object.product_id)
+        : "",
+      readMask: isSet(object.readMask)
+        ? FieldMask.unwrap(FieldMask.fromJSON(object.readMask))
+        : isSet(object.read_mask)
+        ? FieldMask.unwrap(FieldMask.fromJSON(object.read_mask))
+        : undefined,
+    };
+  },
+
+  toJSON(message: GetProductInterestRequest): unknown {
+    const obj: any = {};
+    if (message.productId !== "") {
+      obj.productId = message.productId;
+    }
+    if (message.readMask !== undefined) {
+      obj.readMask = FieldMask.toJSON(FieldMask.wrap(message.readMask));
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<GetProductInterestRequest>, I>>(base?: I): GetProductInterestRequest {
+    return GetProductInterestRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GetProductInterestRequest>, I>>(object: I): GetProductInterestRequest {
+    const message = createBaseGetProductInterestRequest();
+    message.productId = object.productId ?? "";
+    message.readMask = object.readMask ?? undefined;
+    return message;
+  },
+};
+
+function createBaseProductInterest(): ProductInterest {
+  return { productId: "", reads: 0n };
+}
+
+export const ProductInterest: MessageFns<ProductInterest> = {
+  encode(message: ProductInterest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.productId !== "") {
+      writer.uint32(10).string(message.productId);
+    }
+    if (message.reads !== 0n) {
+      if (BigInt.asIntN(64, message.reads) !== message.reads) {
+        throw new globalThis.Error("value provided for field message.reads of type int64 too large");
+      }
+      writer.uint32(16).int64(message.reads);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ProductInterest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseProductInterest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.productId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.reads = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ProductInterest {
+    return {
+      productId: isSet(object.productId)
+        ? globalThis.String(object.productId)
+        : isSet(object.product_id)
+        ? globalThis.String(object.product_id)
+        : "",
+      reads: isSet(object.reads) ? BigInt(object.reads) : 0n,
+    };
+  },
+
+  toJSON(message: ProductInterest): unknown {
+    const obj: any = {};
+    if (message.productId !== "") {
+      obj.productId = message.productId;
+    }
+    if (message.reads !== 0n) {
+      obj.reads = message.reads.toString();
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ProductInterest>, I>>(base?: I): ProductInterest {
+    return ProductInterest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ProductInterest>, I>>(object: I): ProductInterest {
+    const message = createBaseProductInterest();
+    message.productId = object.productId ?? "";
+    message.reads = (object.reads !== undefined && object.reads !== null) ? BigInt(object.reads) : 0n;
+    return message;
+  },
+};
+
 function createBaseSearchProductsRequest(): SearchProductsRequest {
   return {
     query: "",
@@ -1974,6 +2177,17 @@ export const CatalogQueryServiceService = {
     responseSerialize: (value: Product): Buffer => Buffer.from(Product.encode(value).finish()),
     responseDeserialize: (value: Buffer): Product => Product.decode(value),
   },
+  /** How often a product was looked at lately, about. */
+  getProductInterest: {
+    path: "/caudal.catalog.v1.CatalogQueryService/GetProductInterest" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetProductInterestRequest): Buffer =>
+      Buffer.from(GetProductInterestRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetProductInterestRequest => GetProductInterestRequest.decode(value),
+    responseSerialize: (value: ProductInterest): Buffer => Buffer.from(ProductInterest.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ProductInterest => ProductInterest.decode(value),
+  },
   /**
    * Finds products on sale by words of their texts and by their ids, in any spelling. If no product has the words as they are,
    * whether it is on sale and meets the conditions or not, typing errors in letters are forgiven. It counts the products
@@ -1995,6 +2209,8 @@ export const CatalogQueryServiceService = {
 export interface CatalogQueryServiceServer extends UntypedServiceImplementation {
   /** One product. */
   getProduct: handleUnaryCall<GetProductRequest, Product>;
+  /** How often a product was looked at lately, about. */
+  getProductInterest: handleUnaryCall<GetProductInterestRequest, ProductInterest>;
   /**
    * Finds products on sale by words of their texts and by their ids, in any spelling. If no product has the words as they are,
    * whether it is on sale and meets the conditions or not, typing errors in letters are forgiven. It counts the products
