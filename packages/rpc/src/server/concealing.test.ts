@@ -1,9 +1,12 @@
 /** A caller without `:any` can't tell a resource of another owner from none, whatever the handler does. */
+
+import { contract } from '@caudal/contract/descriptors.ts';
 import {
   CancelOrderRequest,
   OrderQueryServiceService,
   OrderServiceService,
 } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
+import { ListTracesRequest, TrackingQueryServiceService } from '@caudal/contract/gen/caudal/tracking/v1/tracking.ts';
 import { CaudalError, notFound, refused, unavailable } from '@caudal/kernel/errors.ts';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { connect } from '../client/client.ts';
@@ -162,5 +165,12 @@ describe('errors pass as they are', () => {
 
 test('a method whose path names no resource does not start', () => {
   const method = { path: '/a.B/C', http: [{ template: '/v1/things' }], request: { fields: [{ name: 'request_id' }] } };
-  expect(() => missingResource(method as never)).toThrow('/a.B/C has owner_in_resource, and no id in its path');
+  expect(() => missingResource(method as never)).toThrow('/a.B/C has owner_in_resource, and nothing in its path');
+});
+
+test('a resource may have a name of several parts', () => {
+  const missing = missingResource(contract().method(TrackingQueryServiceService.listTraces.path));
+  const asked = ListTracesRequest.fromPartial({ carrier: 'ups', trackingNumber: '1Z' });
+  const { reason, message } = notFound('parcel', 'ups/1Z');
+  expect(missing(asked, undefined)).toMatchObject({ reason, message });
 });

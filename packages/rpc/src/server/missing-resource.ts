@@ -8,19 +8,40 @@ export type MissingResource = (request: unknown, cause: unknown) => CaudalError;
 
 /**
  * The resource is named by the first id in the method's path: `order_id` gives ORDER_NOT_FOUND, as `notFound('order', id)` does in a
- * handler. Throws an Error if the method has none, so that the server does not start.
+ * handler. A resource with a name of several parts has the kind of its collection: `/v1/parcels/{carrier}/{tracking_number}` gives
+ * PARCEL_NOT_FOUND, as `notFound('parcel', 'ups/1Z')` does. Throws an Error if the path has neither, so that the server does not start.
  */
 export function missingResource({ path, http, request }: MethodContract): MissingResource {
-  const inPath = /\{(\w+)\}/.exec(http[0]?.template ?? '')?.[1];
-  const field = request.fields.find(({ name }) => (inPath ? name === inPath : /(?<!^request)_id$/.test(name)));
-  if (!field?.name.endsWith('_id'))
+  const named = nameIn(http[0]?.template ?? '') ?? nameAmong(request.fields.map(({ name }) => name));
+  const fields = named?.fields.map((name) => request.fields.find((field) => field.name === name));
+  if (!named || !fields?.every((field) => field !== undefined))
     throw new Error(
-      `${path} has owner_in_resource, and no id in its path that names the resource, such as {order_id}.`,
+      `${path} has owner_in_resource, and nothing in its path that names the resource, such as {order_id}.`,
     );
-  const kind = field.name.slice(0, -'_id'.length);
-  const property = propertyOf(field);
+  const properties = fields.map(propertyOf);
   return (asked, cause) => {
-    const { code, reason, message, metadata } = notFound(kind, (asked as Record<string, string>)[property]!);
+    const name = properties.map((property) => (asked as Record<string, string>)[property]!).join('/');
+    const { code, reason, message, metadata } = notFound(named.kind, name);
     return new CaudalError(code, reason, message, { metadata, cause });
   };
 }
+
+interface Named {
+  kind: string;
+  fields: string[];
+}
+
+function nameIn(template: string): Named | undefined {
+  const first = /\{(\w+)\}/.exec(template)?.[1];
+  if (first?.endsWith('_id')) return { kind: kindOf(first), fields: [first] };
+  const [, kind, parts] = /\/(\w+)s((?:\/\{\w+\}){2,})/.exec(template) ?? [];
+  return kind && parts ? { kind, fields: [...parts.matchAll(/\w+/g)].map(([field]) => field) } : undefined;
+}
+
+/** Of a method without a route. */
+function nameAmong(fields: string[]): Named | undefined {
+  const id = fields.find((name) => /(?<!^request)_id$/.test(name));
+  return id === undefined ? undefined : { kind: kindOf(id), fields: [id] };
+}
+
+const kindOf = (id: string) => id.slice(0, -'_id'.length);
