@@ -1,6 +1,7 @@
 /** Seals of messages: what they cover, and what is refused. */
 import { createHash, createPublicKey, verify } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { stripTypeScriptTypes } from 'node:module';
 import { runInNewContext } from 'node:vm';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { describe, expect, test } from '@jest/globals';
@@ -187,12 +188,10 @@ describe('a seal', () => {
 
 test('the function that the docs give to other programs agrees', () => {
   const page = readFileSync(new URL('../../../../docs/message-seals.md', import.meta.url), 'utf8');
-  const [, source] = /```js\n([\s\S]*?)```/.exec(page)!;
-  const modules = { createHash, createPublicKey, verify };
-  const isSealed = runInNewContext(`${source}; isSealed`, { require: () => modules, Buffer }) as (
-    message: object,
-    jwk: object,
-  ) => boolean;
+  const [, source] = /```ts\n([\s\S]*?)```/.exec(page)!;
+  const code = stripTypeScriptTypes(source!).replace(/^import .*$/m, '').replace('export function', 'function');
+  const names = { createHash, createPublicKey, verify, Buffer };
+  const isSealed = runInNewContext(`${code}; isSealed`, names) as (message: object, key: object) => boolean;
   const jwk = relay.publicKey.export({ format: 'jwk' });
   const messages = toMessages([...events, { ...eventOf(8), epoch: 2 }], { exchange: 'e' }, openSealer(relay)).map(
     arrived,
