@@ -47,7 +47,8 @@ export function derivedIdAt(madeAt: number, ...parts: (string | number)[]): stri
   return asUuid(bytes);
 }
 
-function hashOf(parts: (string | number)[]): Buffer {
+/** The first 16 bytes of the SHA-256 of these parts; ['a', 'bc'] and ['ab', 'c'] differ. */
+export function hashOf(parts: (string | number)[]): Buffer {
   let text = '';
   for (const part of parts) text += `${Buffer.byteLength(String(part))}:${part};`;
   return hash('sha256', text, 'buffer').subarray(0, 16);

@@ -1,5 +1,5 @@
 /** A trace: what a carrier says of a parcel. A fact from outside, in a form that all carriers share. */
-import { createHash } from 'node:crypto';
+import { hashOf } from '@caudal/kernel/ids.ts';
 
 /** An unknown code of a carrier is a trace without status. */
 export type Status =
@@ -47,9 +47,7 @@ export interface Trace {
 export function traceId(trace: Trace): Buffer {
   const { carrier, trackingNumber, eventId } = trace;
   const said = eventId ? ['id', eventId] : ['said', ...whatItSays(trace)];
-  // JSON keeps the boundaries of the parts, whatever they contain.
-  const text = JSON.stringify([carrier, trackingNumber, ...said]);
-  return createHash('sha256').update(text).digest().subarray(0, 16);
+  return hashOf([carrier, trackingNumber, ...said]);
 }
 
 function whatItSays({ happenedAt, status, subStatus, detail, place, eta, photoUrl, signedBy }: Trace): string[] {
