@@ -11,4 +11,16 @@ export const reasons = {
     meaning:
       'Too many traces wait to be written. Nothing of the call is recorded: repeat it after the time that is given.',
   },
+  HAPPEN_TIME_MISSING: {
+    code: 'INVALID_ARGUMENT',
+    meaning: 'One trace of a call does not say when it happened: its result says so, and the others count.',
+  },
+  HAPPENED_IN_FUTURE: {
+    code: 'INVALID_ARGUMENT',
+    meaning: 'One trace of a call happened more than a day ahead, so its time zone is wrong. The others count.',
+  },
+  HAPPENED_TOO_LONG_AGO: {
+    code: 'INVALID_ARGUMENT',
+    meaning: 'One trace of a call happened more than ten years ago. The others count.',
+  },
 } satisfies Record<string, Reason>;
