@@ -4,7 +4,7 @@ import { isCode } from '@caudal/kernel/errors.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
 import { refusalOf } from '../domain/acceptance.ts';
 import { traceId } from '../domain/trace.ts';
-import { lateness, traces as counted } from '../metrics.ts';
+import { traces as counted, lateness } from '../metrics.ts';
 import type { TraceQueue } from '../queue/types.ts';
 import { traceOf } from '../trace-message.ts';
 
