@@ -177,7 +177,16 @@ describeWithTools(['helm'], 'values', ({ helm }) => {
       workloads: {
         orders: { contexts: ['orders'], settings: { CAUDAL_POOL_SIZE: 20 } },
         rest: {
-          contexts: ['catalog', 'credentials', 'customers', 'inventory', 'payments', 'shipping', 'tracking', 'notifications'],
+          contexts: [
+            'catalog',
+            'credentials',
+            'customers',
+            'inventory',
+            'payments',
+            'shipping',
+            'tracking',
+            'notifications',
+          ],
         },
       },
       settings: { PAYMENTS_GATEWAY: 'sandbox', CAUDAL_AUTH: 'off', CAUDAL_ALLOW_NO_AUTH: true, CAUDAL_POOL_SIZE: 4 },

@@ -6,7 +6,7 @@ const long = [60, 600, 3_600, 6 * 3_600, 86_400, 7 * 86_400, 30 * 86_400];
 
 export const traces = counter(
   'tracking_traces_total',
-  'Traces, by outcome: accepted, refused or full when they arrive; written or duplicate when they are written',
+  'Traces, by outcome: accepted, refused, full or failed when they arrive; written or duplicate when they are written',
 );
 export const lateness = histogram(
   'tracking_trace_lateness_seconds',

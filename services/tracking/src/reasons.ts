@@ -19,4 +19,16 @@ export const reasons = {
     code: 'INVALID_ARGUMENT',
     meaning: "The body of a carrier's webhook is not in the format of that carrier.",
   },
+  HAPPEN_TIME_MISSING: {
+    code: 'INVALID_ARGUMENT',
+    meaning: 'One trace of a call does not say when it happened: its result says so, and the others count.',
+  },
+  HAPPENED_IN_FUTURE: {
+    code: 'INVALID_ARGUMENT',
+    meaning: 'One trace of a call happened more than a day ahead, so its time zone is wrong. The others count.',
+  },
+  HAPPENED_TOO_LONG_AGO: {
+    code: 'INVALID_ARGUMENT',
+    meaning: 'One trace of a call happened more than ten years ago. The others count.',
+  },
 } satisfies Record<string, Reason>;

@@ -63,6 +63,22 @@ describeWith(['rabbitmq'], 'a queue of work', () => {
     await until(async () => (await ready()) >= confirmed);
   });
 
+  test('a message is not confirmed if the queue was deleted, and the next one finds it again', async () => {
+    const { rabbit, queue, ready } = open();
+    await queue.publish(Buffer.from('a'));
+    const channel = await rabbit.direct.sharedChannel();
+    await channel.deleteQueue(workQueueName('test', rabbit.prefix));
+    await channel.close();
+    expect(await refusalOf(queue.publish(Buffer.from('b')))).toMatchObject({ code: 'UNAVAILABLE' });
+    await until(() =>
+      queue.publish(Buffer.from('c')).then(
+        () => true,
+        () => false,
+      ),
+    );
+    await until(async () => (await ready()) === 1);
+  });
+
   test('a consumer that waits ends with its signal', async () => {
     const { queue } = open();
     const ending = new AbortController();

@@ -41,6 +41,11 @@ export function openWorkQueue(options: { broker: Broker; name: string; maxMessag
   const { broker, name, maxMessages } = options;
   const queue = workQueueName(name, broker.prefix);
   let publisher: Promise<PublishConnection> | undefined;
+  /** Of the present publisher: the end of an earlier one does not concern it. */
+  let generation = 0;
+  /** Messages that no queue has taken, although the broker confirms them: the queue was deleted. */
+  const returned = new Set<string>();
+  let published = 0;
 
   async function declare(channel: Channel): Promise<void> {
     await channel.assertQueue(queue, {
@@ -54,13 +59,19 @@ export function openWorkQueue(options: { broker: Broker; name: string; maxMessag
   }
 
   async function open(): Promise<PublishConnection> {
-    const connection = await broker.publishConnection(`publish ${name}`, {
-      onEnd() {
-        publisher = undefined;
-      },
-    });
+    const own = ++generation;
+    const forget = () => {
+      if (own === generation) publisher = undefined;
+    };
+    const connection = await broker.publishConnection(`publish ${name}`, { onEnd: forget });
     try {
       await answered(declare(connection.channel));
+      // A channel that is closed stays closed: the next message gets another connection.
+      connection.channel.on('close', () => {
+        forget();
+        void connection.close();
+      });
+      connection.channel.on('return', ({ properties }) => void returned.add(String(properties.messageId)));
       return connection;
     } catch (error) {
       await connection.close();
@@ -78,11 +89,16 @@ export function openWorkQueue(options: { broker: Broker; name: string; maxMessag
       });
       if (connection.blocked()) throw unavailable('RabbitMQ');
       const outcome = Promise.withResolvers<void>();
+      const messageId = String(++published);
       try {
-        connection.channel.publish('', queue, Buffer.from(content), { persistent: true }, (error: unknown) =>
-          // A connection that is lost rejects all that it has not confirmed; a nack is the queue's own answer.
-          error ? outcome.reject(publisher === opening ? full() : unavailable('RabbitMQ', error)) : outcome.resolve(),
-        );
+        const options = { persistent: true, mandatory: true, messageId };
+        connection.channel.publish('', queue, Buffer.from(content), options, (error: unknown) => {
+          if (error) return outcome.reject(isNack(error) ? full() : unavailable('RabbitMQ', error));
+          if (!returned.delete(messageId)) return outcome.resolve();
+          outcome.reject(unavailable('RabbitMQ', new Error(`there is no queue ${queue}`)));
+          // The next connection declares it.
+          void connection.close();
+        });
       } catch (error) {
         // The channel is closed.
         throw unavailable('RabbitMQ', error);
@@ -124,6 +140,9 @@ export function openWorkQueue(options: { broker: Broker; name: string; maxMessag
     },
   };
 }
+
+/** The queue's own answer. A channel that is lost fails all that is not confirmed, with another error. */
+const isNack = (error: unknown) => error instanceof Error && error.message === 'message nacked';
 
 function full(): CaudalError {
   return new CaudalError('RESOURCE_EXHAUSTED', 'WORK_QUEUE_FULL', 'Too many messages wait. Try again.', {

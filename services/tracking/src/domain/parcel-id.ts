@@ -1,5 +1,5 @@
 /** The id of a parcel: of its carrier and tracking number, however they are spelled. */
-import { createHash } from 'node:crypto';
+import { hashOf } from '@caudal/kernel/ids.ts';
 
 /** `DHL Express`, `dhl-express` and `DHL EXPRESS` are one carrier. */
 export function carrierKey(carrier: string): string {
@@ -19,8 +19,7 @@ export function numberKey(trackingNumber: string): string {
 
 /** A UUID, so that a database keeps it in 16 bytes. */
 export function parcelId(carrier: string, trackingNumber: string): string {
-  const text = JSON.stringify([carrierKey(carrier), numberKey(trackingNumber)]);
-  return uuidOf(createHash('sha256').update(text).digest());
+  return uuidOf(hashOf([carrierKey(carrier), numberKey(trackingNumber)]));
 }
 
 /** The first 16 bytes, spelled as a UUID. */
