@@ -84,20 +84,22 @@ export async function importTraces(options: ImportTracesOptions): Promise<Traces
   }
 
   let batch: GoodLine[] = [];
-  for await (const line of lines) {
-    if (signal.aborted || failure) break;
-    report.lines += 1;
-    if ('trace' in line) batch.push(line);
-    else refuse({ line: line.line, field: line.field, problem: line.problem });
-    if (batch.length < batchSize) continue;
-    await begin(batch);
-    batch = [];
+  try {
+    for await (const line of lines) {
+      if (signal.aborted || failure) break;
+      report.lines += 1;
+      if ('trace' in line) batch.push(line);
+      else refuse({ line: line.line, field: line.field, problem: line.problem });
+      if (batch.length < batchSize) continue;
+      await begin(batch);
+      batch = [];
+    }
+    if (batch.length > 0 && !signal.aborted && !failure) await begin(batch);
+  } finally {
+    await Promise.all(inFlight);
   }
   report.interrupted = signal.aborted;
-  if (batch.length > 0 && !signal.aborted && !failure) await begin(batch);
-  await Promise.all(inFlight);
-  if (failure && !signal.aborted) throw failure.error;
-  report.interrupted = signal.aborted;
+  if (failure && !report.interrupted) throw failure.error;
   return report;
 }
 
