@@ -63,7 +63,10 @@ export async function importTraces(options: ImportTracesOptions): Promise<Traces
   };
 
   async function sendBatch(batch: GoodLine[]): Promise<void> {
-    const results = await sendPatiently(options, batch.map(({ trace }) => trace));
+    const results = await sendPatiently(
+      options,
+      batch.map(({ trace }) => trace),
+    );
     for (const [n, { line }] of batch.entries()) {
       const { outcome, problem } = results[n] ?? { outcome: 'REFUSED', problem: 'The system did not answer for it.' };
       if (outcome === 'ACCEPTED') report.accepted += 1;
@@ -111,7 +114,8 @@ async function sendPatiently(options: ImportTracesOptions, traces: FileTrace[]):
     try {
       return await send(traces);
     } catch (error) {
-      const mayHelp = error instanceof CaudalError && (error.code === 'RESOURCE_EXHAUSTED' || error.code === 'UNAVAILABLE');
+      const mayHelp =
+        error instanceof CaudalError && (error.code === 'RESOURCE_EXHAUSTED' || error.code === 'UNAVAILABLE');
       if (!mayHelp || signal.aborted || clock().getTime() >= until) throw error;
       await sleep(error.retryAfterMs ?? backoffMs(attempt, pauses), signal);
     }
