@@ -171,7 +171,13 @@ describe('polls', () => {
     const { states, store } = polls();
     now = world.startAt + 24 * 3_600_000;
     for (const [key, state] of states) states.set(key, { ...state, nextAt: now, newsAt: now });
-    const options = { store, record, clock: () => new Date(now), pauses: new Map<string, number>(), signal: ended.signal };
+    const options = {
+      store,
+      record,
+      clock: () => new Date(now),
+      pauses: new Map<string, number>(),
+      signal: ended.signal,
+    };
     const first = await pollCarriers(
       carriers.map((name) => polled(name)),
       options,
@@ -206,7 +212,14 @@ describe('polls', () => {
     const { traces, record } = tracking();
     const { store, states } = polls();
     simulator.setMode('dhl', 'silent');
-    const options = { store, record, clock: () => new Date(now), pauses: new Map<string, number>(), signal: ended.signal, random: () => 1 };
+    const options = {
+      store,
+      record,
+      clock: () => new Date(now),
+      pauses: new Map<string, number>(),
+      signal: ended.signal,
+      random: () => 1,
+    };
     const slow = polled('dhl', { timeoutMs: 200, concurrency: 2 });
     const counts = await pollCarriers([slow, polled('acme'), polled('ups')], options);
     expect(counts.dhl).toMatchObject({ news: 0, paused: 'FAILING' });
@@ -233,7 +246,14 @@ describe('polls', () => {
     const { record } = tracking();
     const { store, states } = polls();
     simulator.setMode('acme', mode);
-    const options = { store, record, clock: () => new Date(now), pauses: new Map<string, number>(), signal: ended.signal, random: () => 0 };
+    const options = {
+      store,
+      record,
+      clock: () => new Date(now),
+      pauses: new Map<string, number>(),
+      signal: ended.signal,
+      random: () => 0,
+    };
     expect(await pollCarrier(polled('acme', { concurrency: 1 }), options)).toMatchObject(expected);
     expect(simulator.requests.acme).toBe(mode === 'limit' ? 1 : 5);
     const waits = [...states.values()].map(({ nextAt }) => (nextAt - now) / 1_000).filter((seconds) => seconds > 0);
@@ -242,7 +262,13 @@ describe('polls', () => {
 
   test('a wrong credential stops at once; what can’t be recorded is asked for again', async () => {
     const { store, states } = polls();
-    const options = { store, record: async () => {}, clock: () => new Date(now), pauses: new Map<string, number>(), signal: ended.signal };
+    const options = {
+      store,
+      record: async () => {},
+      clock: () => new Date(now),
+      pauses: new Map<string, number>(),
+      signal: ended.signal,
+    };
     expect(await pollCarrier(polled('ups', { credentials: apiKey('wrong'), concurrency: 1 }), options)).toMatchObject({
       paused: 'CREDENTIAL',
       polled: 1,
@@ -286,7 +312,13 @@ describe('polls', () => {
     const buy = (clientSecret: string) =>
       clientCredentials({ tokenUrl, clientId: 'me', clientSecret, timeoutMs: 5_000, clock: () => new Date(now) });
     const credentials = buy('my secret');
-    const options = { store, record: async () => {}, clock: () => new Date(now), pauses: new Map<string, number>(), signal: ended.signal };
+    const options = {
+      store,
+      record: async () => {},
+      clock: () => new Date(now),
+      pauses: new Map<string, number>(),
+      signal: ended.signal,
+    };
     const again = () => {
       for (const [key, state] of states) states.set(key, { ...state, nextAt: now });
       return pollCarrier(polled('ups', { credentials, concurrency: 4 }), options);

@@ -63,7 +63,10 @@ export async function importTraces(options: ImportTracesOptions): Promise<Traces
   };
 
   async function sendBatch(batch: GoodLine[]): Promise<void> {
-    const results = await sendPatiently(options, batch.map(({ trace }) => trace));
+    const results = await sendPatiently(
+      options,
+      batch.map(({ trace }) => trace),
+    );
     for (const [n, { line }] of batch.entries()) {
       const { outcome, problem } = results[n] ?? { outcome: 'REFUSED', problem: 'The system did not answer for it.' };
       if (outcome === 'ACCEPTED') report.accepted += 1;
@@ -84,20 +87,22 @@ export async function importTraces(options: ImportTracesOptions): Promise<Traces
   }
 
   let batch: GoodLine[] = [];
-  for await (const line of lines) {
-    if (signal.aborted || failure) break;
-    report.lines += 1;
-    if ('trace' in line) batch.push(line);
-    else refuse({ line: line.line, field: line.field, problem: line.problem });
-    if (batch.length < batchSize) continue;
-    await begin(batch);
-    batch = [];
+  try {
+    for await (const line of lines) {
+      if (signal.aborted || failure) break;
+      report.lines += 1;
+      if ('trace' in line) batch.push(line);
+      else refuse({ line: line.line, field: line.field, problem: line.problem });
+      if (batch.length < batchSize) continue;
+      await begin(batch);
+      batch = [];
+    }
+    if (batch.length > 0 && !signal.aborted && !failure) await begin(batch);
+  } finally {
+    await Promise.all(inFlight);
   }
   report.interrupted = signal.aborted;
-  if (batch.length > 0 && !signal.aborted && !failure) await begin(batch);
-  await Promise.all(inFlight);
-  if (failure && !signal.aborted) throw failure.error;
-  report.interrupted = signal.aborted;
+  if (failure && !report.interrupted) throw failure.error;
   return report;
 }
 
@@ -109,7 +114,8 @@ async function sendPatiently(options: ImportTracesOptions, traces: FileTrace[]):
     try {
       return await send(traces);
     } catch (error) {
-      const mayHelp = error instanceof CaudalError && (error.code === 'RESOURCE_EXHAUSTED' || error.code === 'UNAVAILABLE');
+      const mayHelp =
+        error instanceof CaudalError && (error.code === 'RESOURCE_EXHAUSTED' || error.code === 'UNAVAILABLE');
       if (!mayHelp || signal.aborted || clock().getTime() >= until) throw error;
       await sleep(error.retryAfterMs ?? backoffMs(attempt, pauses), signal);
     }

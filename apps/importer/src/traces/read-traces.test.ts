@@ -84,7 +84,7 @@ describe('CSV', () => {
   const csv = (text: string, more: Partial<ReadTracesOptions> = {}) => read(text, { format: 'csv', ...more });
 
   test.each(['\n', '\r\n'])('columns in any order; a wrong line names its number and column; %j', async (ends) => {
-    const text = ['\ufeff' + heading, line, '', `A2,2026-02-30T09:00:00${','.repeat(13)}`, 'A3,1', line].join(ends);
+    const text = [`\ufeff${heading}`, line, '', `A2,2026-02-30T09:00:00${','.repeat(13)}`, 'A3,1', line].join(ends);
     expect(await csv(text, { carrier: 'ups', zone: 'UTC' })).toEqual([
       { line: 2, trace },
       { line: 4, field: 'happenedAt', problem: expect.stringContaining('ISO 8601') },
