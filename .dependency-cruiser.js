@@ -103,7 +103,7 @@ export default {
     },
     {
       name: 'domain-is-pure',
-      comment: "A domain decides and evolves. It imports the contract, the kernel and an aggregate's types: no I/O.",
+      comment: "A domain decides and evolves. It imports the contract, the kernel, the laws of carts and an aggregate's types: no I/O.",
       severity: 'error',
       from: { path: '^services/([^/]+)/src/domain/', pathNot: tests },
       to: {
@@ -111,6 +111,7 @@ export default {
           '^services/$1/src/domain/',
           '^packages/contract/src/',
           '^packages/kernel/src/',
+          '^packages/carts/src/',
           '^packages/aggregates/src/types\\.ts$',
         ],
       },

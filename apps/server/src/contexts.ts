@@ -1,5 +1,6 @@
 /** Every context. A new context is a new line. */
 import type { Context } from '@caudal/context/context.ts';
+import { carts } from '@caudal/service-carts/context.ts';
 import { catalog } from '@caudal/service-catalog/context.ts';
 import { credentials } from '@caudal/service-credentials/context.ts';
 import { customers } from '@caudal/service-customers/context.ts';
@@ -10,6 +11,7 @@ import { payments } from '@caudal/service-payments/context.ts';
 import { shipping } from '@caudal/service-shipping/context.ts';
 
 export const contexts = [
+  carts,
   catalog,
   credentials,
   customers,

@@ -32,7 +32,7 @@ async function called(context: Context): Promise<Set<string>> {
   const nothing = {} as never;
   const ending = new AbortController();
   const tools: Tools<Settings> = {
-    ...{ aggregates: nothing, clock: nothing, ids: nothing, sealed: nothing, openTexts: nothing },
+    ...{ aggregates: nothing, clock: nothing, ids: nothing, sealed: nothing, openTexts: nothing, tables: nothing },
     settings: { ...values, PAYMENTS_GATEWAY_URL: 'http://localhost' } as never,
     client(definition) {
       services.add((Object.values(definition) as [Method])[0].path.split('/')[1]!);

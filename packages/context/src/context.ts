@@ -5,12 +5,14 @@
 import type { Aggregates, Decider } from '@caudal/aggregates/types.ts';
 import type { Settings, Values } from '@caudal/config/config.ts';
 import type { PersonalText } from '@caudal/contract/personal.ts';
+import type { RowSeals } from '@caudal/eventlog/personal/row-seals.ts';
 import type { LogReader } from '@caudal/eventlog/types.ts';
 import { checkJobs } from '@caudal/jobs/check-jobs.ts';
 import type { GuardedDatabase, Job } from '@caudal/jobs/types.ts';
 import type { IdSource } from '@caudal/kernel/ids.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
 import type { Database, Transaction } from '@caudal/postgres/database.ts';
+import type { MigrationSet } from '@caudal/postgres/migrate.ts';
 import type { AnyProjection } from '@caudal/projections/multi-stream/types.ts';
 import type { Projection, Views } from '@caudal/projections/types.ts';
 import type { Client, Service } from '@caudal/rpc/types.ts';
@@ -36,6 +38,22 @@ export interface Tools<S extends Settings> {
   sealed: Pick<Aggregates, 'load'>;
   /** Another context's service: a call inside this process, or gRPC. */
   client<Definition extends object>(definition: Definition): Client<Definition>;
+  /** For tables of the context's own. */
+  tables: TableTools;
+}
+
+export interface TableTools {
+  /** A commit there need not be on disk, unless the transaction asks for it (`synchronous_commit`). */
+  database: Database;
+  /** Seals rows with the key of their person. */
+  seals: RowSeals;
+}
+
+/** Tables of a context beside its log: for what changes too often to be events, and for what can't be built anew. */
+export interface ContextTables {
+  migrations: MigrationSet;
+  /** Whether rows are sealed with keys of persons: processes then need these keys. */
+  personal: boolean;
 }
 
 export interface QueryTools<S extends Settings> extends Tools<S> {
@@ -100,6 +118,8 @@ export interface Context<S extends Settings = Settings> {
   /** The deciders of all entities in its log, for tools that fold any stream. */
   // biome-ignore lint/suspicious/noExplicitAny: a list of deciders of different states has no common type
   deciders: Decider<any, any>[];
+  /** Absent: it has none. */
+  tables?: ContextTables;
   commands(tools: Tools<S>): Service[];
   queries(tools: QueryTools<S>): Service[];
   projections: ContextProjection[];

@@ -204,8 +204,9 @@ export function keepsPersonalData({
   CAUDAL_CONTEXTS: own,
 }: Pick<Values, 'CAUDAL_ROLES' | 'CAUDAL_CONTEXTS'>): string[] {
   if (!roles.some((role) => rolesWithPersonalData.includes(role))) return [];
-  const withPersonal = contexts.filter(({ deciders }) =>
-    deciders.some(({ entity }) => protectionsOf(entity.name).size > 0),
+  const withPersonal = contexts.filter(
+    ({ deciders, tables }) =>
+      tables?.personal || deciders.some(({ entity }) => protectionsOf(entity.name).size > 0),
   );
   return withPersonal.flatMap(({ name }) => (own.includes(name) ? [name] : []));
 }
