@@ -103,7 +103,8 @@ export default {
     },
     {
       name: 'domain-is-pure',
-      comment: "A domain decides and evolves. It imports the contract, the kernel, the laws of carts and an aggregate's types: no I/O.",
+      comment:
+        "A domain decides and evolves. It imports the contract, the kernel, the laws of carts and an aggregate's types: no I/O.",
       severity: 'error',
       from: { path: '^services/([^/]+)/src/domain/', pathNot: tests },
       to: {

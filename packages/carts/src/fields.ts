@@ -17,13 +17,7 @@ export const strategies = {
   sum,
 } as Record<StrategyName, Strategy<unknown>>;
 
-export type StrategyName =
-  | 'last-writer-wins'
-  | 'first-writer-wins'
-  | 'set-union'
-  | 'siblings'
-  | 'maximum'
-  | 'sum';
+export type StrategyName = 'last-writer-wins' | 'first-writer-wins' | 'set-union' | 'siblings' | 'maximum' | 'sum';
 
 /** Which strategy each field has: `{ coupon: 'last-writer-wins' }`. */
 export type FieldsConfig = Record<string, StrategyName>;

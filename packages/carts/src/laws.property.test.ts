@@ -17,7 +17,10 @@ const devices = 4;
 const device = fc.nat({ max: devices - 1 });
 const key = fc.constantFrom('A', 'B', 'C');
 const step = fc.oneof(
-  { weight: 4, arbitrary: fc.record({ kind: fc.constant('add'), device, key, pieces: fc.integer({ min: 1, max: 5 }) }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({ kind: fc.constant('add'), device, key, pieces: fc.integer({ min: 1, max: 5 }) }),
+  },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('remove'), device, key }) },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('receive'), device, from: device }) },
   {
@@ -143,7 +146,11 @@ test.each(Object.keys(strategies))('the merge of %s is commutative, associative 
   const strategy = strategies[name as keyof typeof strategies];
   fc.assert(
     fc.property(history, (steps) => {
-      const states = run(steps.map((each) => (each.kind === 'add' ? { ...each, kind: 'write', name, value: each.pieces, nowMs: 1 } : each)))
+      const states = run(
+        steps.map((each) =>
+          each.kind === 'add' ? { ...each, kind: 'write', name, value: each.pieces, nowMs: 1 } : each,
+        ),
+      )
         .carts.flatMap(({ fields }) => fields.get(name) ?? [])
         .map(({ state }) => state);
       for (const a of states)

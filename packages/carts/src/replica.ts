@@ -2,8 +2,17 @@
  * A device's copy of a cart. It changes the copy at once, also offline for days, and sends what the server lacks when it can. A sync that
  * was lost on the way, or whose answer was, is sent again: it changes nothing twice.
  */
-import { type Cart, contribution, emptyCart, isRemoved, type Line, merge, quantityOf } from './cart.ts';
-import { addToLine, removeLine } from './cart.ts';
+import {
+  addToLine,
+  type Cart,
+  contribution,
+  emptyCart,
+  isRemoved,
+  type Line,
+  merge,
+  quantityOf,
+  removeLine,
+} from './cart.ts';
 
 export interface Replica {
   /** A UUIDv7 that only this copy has: another cart, or a copy that was begun anew, has another one. */
@@ -59,14 +68,24 @@ export interface Answer {
 /** The copy after a sync: `sent` has arrived. Removed lines that the server knows are forgotten. */
 export function received(replica: Replica, sent: Cart, { version, changes }: Answer): Replica {
   const cart = merge(replica.cart, changes);
-  const confirmed = merge(merge(replica.confirmed, sent), changes);
+  const arrived = merge(replica.confirmed, sent);
+  const unsent = changesSince(replica.cart, arrived).lines;
+  const confirmed = merge(arrived, changes);
+  // The first answer is the whole cart: what it lacks was removed, and is forgotten.
+  const isGone = (key: string) => replica.version === 0 && !changes.lines.has(key) && !unsent.has(key);
   for (const [key, line] of cart.lines) {
     const other = confirmed.lines.get(key);
-    if (!other || !isRemoved(line) || !isRemoved(other)) continue;
+    const isDone = other !== undefined && isRemoved(line) && isRemoved(other);
+    if (!isDone && !isGone(key)) continue;
     cart.lines.delete(key);
     confirmed.lines.delete(key);
   }
   return { ...replica, cart, confirmed, version: Math.max(version, replica.version) };
+}
+
+/** The copy as one that has sent nothing yet: for the customer's cart after a login, or when the server has lost what it had. */
+export function unconfirmed(replica: Replica): Replica {
+  return { ...replica, confirmed: emptyCart(), version: 0 };
 }
 
 /**

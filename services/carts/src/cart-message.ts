@@ -11,7 +11,7 @@ import {
   CartView,
 } from '@caudal/contract/gen/caudal/carts/v1/carts.ts';
 import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
-import { serverDevice, type StoredCart } from './domain/stored-cart.ts';
+import { type StoredCart, serverDevice } from './domain/stored-cart.ts';
 import type { Looked } from './prices.ts';
 import type { CartRow } from './store/cart-store.ts';
 
@@ -57,7 +57,12 @@ function moneyOf(price: { minorUnits: string; currency: string } | undefined): M
   return price && { minorUnits: BigInt(price.minorUnits), currency: price.currency };
 }
 
-function present(product: Looked | undefined, { prices }: StoredCart, key: string, quantity: number): Partial<CartLine> {
+function present(
+  product: Looked | undefined,
+  { prices }: StoredCart,
+  key: string,
+  quantity: number,
+): Partial<CartLine> {
   if (!product) return {};
   if (product === 'unknown') return { problems: [CartLineProblem.CART_LINE_PROBLEM_UNKNOWN] };
   const { title, price, discontinued, available } = product;

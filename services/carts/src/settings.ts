@@ -7,7 +7,8 @@ const dayMs = 86_400_000;
 export const settings = {
   CARTS_FIELDS: setting.parsed(
     {
-      description: 'The fields of carts beside their lines, each with the strategy by which what several devices set becomes one.',
+      description:
+        'The fields of carts beside their lines, each with the strategy by which what several devices set becomes one.',
       default: usualFields,
       expects: 'fields with their strategies: coupon=last-writer-wins,address=siblings',
       secrecy: 'public',

@@ -205,8 +205,7 @@ export function keepsPersonalData({
 }: Pick<Values, 'CAUDAL_ROLES' | 'CAUDAL_CONTEXTS'>): string[] {
   if (!roles.some((role) => rolesWithPersonalData.includes(role))) return [];
   const withPersonal = contexts.filter(
-    ({ deciders, tables }) =>
-      tables?.personal || deciders.some(({ entity }) => protectionsOf(entity.name).size > 0),
+    ({ deciders, tables }) => tables?.personal || deciders.some(({ entity }) => protectionsOf(entity.name).size > 0),
   );
   return withPersonal.flatMap(({ name }) => (own.includes(name) ? [name] : []));
 }

@@ -29,10 +29,7 @@ const order = (a: Sibling, b: Sibling) => compareStamps(a.stamp, b.stamp) || com
 /** Drops those that another one has seen. Of equal clocks, which broken devices make, the later one stays. */
 function latest(all: Sibling[]): Sibling[] {
   const isReplaced = (one: Sibling) =>
-    all.some(
-      (other) =>
-        covers(other.clock, one.clock) && (!covers(one.clock, other.clock) || order(one, other) < 0),
-    );
+    all.some((other) => covers(other.clock, one.clock) && (!covers(one.clock, other.clock) || order(one, other) < 0));
   const kept = all.filter((one) => !isReplaced(one)).sort(order);
   return kept.filter((one, n) => n === 0 || order(kept[n - 1]!, one) !== 0);
 }
@@ -44,7 +41,11 @@ export const siblings: Strategy<Sibling[]> = {
   },
   merge: (a, b) => latest([...a, ...b]),
   values: (state) => state.map(({ text }) => text).filter((text) => text !== ''),
-  stamp: (state) => state.map(({ stamp }) => stamp).sort(compareStamps).at(-1),
+  stamp: (state) =>
+    state
+      .map(({ stamp }) => stamp)
+      .sort(compareStamps)
+      .at(-1),
   isState: (value): value is Sibling[] =>
     Array.isArray(value) &&
     value.length <= mostDevices &&

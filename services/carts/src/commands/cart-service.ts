@@ -9,7 +9,7 @@ import { invalidField } from '@caudal/kernel/errors.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
 import { type Call, service } from '@caudal/rpc/types.ts';
 import { cartMessage } from '../cart-message.ts';
-import { answerTo, changedTo, isWorthWriting, serverDevice, type StoredCart, sync } from '../domain/stored-cart.ts';
+import { answerTo, changedTo, isWorthWriting, type StoredCart, serverDevice, sync } from '../domain/stored-cart.ts';
 import type { Products } from '../prices.ts';
 import type { CartRow, CartStore } from '../store/cart-store.ts';
 import { type CartKey, customerKey } from '../store/keys.ts';

@@ -2,8 +2,9 @@
  * Makes an order of a cart, exactly once. The cart fixes the order's id and lines before the order is placed, and gives up neither while
  * a call may still place it: so a repeat, by whichever caller, places the same order. See docs/carts.md, Checkout.
  */
-import type { Aggregates } from '@caudal/aggregates/types.ts';
+
 import { noReply } from '@caudal/aggregates/no-reply.ts';
+import type { Aggregates } from '@caudal/aggregates/types.ts';
 import { CartView, type CheckedOutCart, type CheckOutCartRequest } from '@caudal/contract/gen/caudal/carts/v1/carts.ts';
 import {
   type OrderQueryServiceService,

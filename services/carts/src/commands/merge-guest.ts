@@ -1,7 +1,8 @@
 /** Takes a guest's cart into the customer's at a login: both rows change in one transaction. */
-import { itemOf } from '@caudal/carts/line-key.ts';
-import { conflictsOf, type LoginRule as Rule, mergeOnLogin } from '@caudal/carts/login.ts';
+
 import { emptyCart } from '@caudal/carts/cart.ts';
+import { itemOf } from '@caudal/carts/line-key.ts';
+import { conflictsOf, mergeOnLogin, type LoginRule as Rule } from '@caudal/carts/login.ts';
 import {
   type CartConflict,
   CartView,

@@ -84,8 +84,14 @@ export function withoutLapsed(stored: StoredCart, now: Date): StoredCart {
 export function finishCheckout(stored: StoredCart, orderId: string, ordered: OrderedLine[]): StoredCart {
   const { checkout } = stored;
   if (checkout?.orderId !== orderId) return stored;
-  const removal = [checkout, ...checkout.former].find(({ lines }) => isSame(lines, ordered))?.removal ?? checkout.removal;
-  const { checkout: _, nextOrderId: __, reservation: ___, ...rest } = changedTo(stored, merge(stored.cart, removedBy(removal, stored.cart)));
+  const removal =
+    [checkout, ...checkout.former].find(({ lines }) => isSame(lines, ordered))?.removal ?? checkout.removal;
+  const {
+    checkout: _,
+    nextOrderId: __,
+    reservation: ___,
+    ...rest
+  } = changedTo(stored, merge(stored.cart, removedBy(removal, stored.cart)));
   return { ...rest, checkouts: stored.checkouts + 1, lastOrderId: orderId };
 }
 

@@ -43,6 +43,7 @@ const mostLines = 1_000;
 const mostRemoved = 1_000;
 const mostEntries = 8_000;
 const mostDevices = 64;
+const mostSeen = 200;
 const maxTotal = 1e12;
 
 export function newCart(): StoredCart {
@@ -103,7 +104,8 @@ function assertCurrent(stored: StoredCart, { device, baseVersion, confirmedChang
  */
 function acceptedOf(cart: Cart, { device, changes }: SyncRequest, fields: FieldsConfig, now: Date): Cart {
   const latest = now.getTime() + clockToleranceMs;
-  const ownSeq = changes.seen.get(device) ?? cart.seen.get(device) ?? 0;
+  const seenSeq = cart.seen.get(device) ?? 0;
+  const ownSeq = changes.seen.get(device) ?? seenSeq;
   const accepted = emptyCart();
   if (changes.seen.has(device)) accepted.seen.set(device, ownSeq);
   let lastAt = latestStamp(changes.fields)?.ms ?? 0;
@@ -118,7 +120,8 @@ function acceptedOf(cart: Cart, { device, changes }: SyncRequest, fields: Fields
           Math.abs(entry.total) <= maxTotal &&
           Math.abs(entry.removedTotal) <= maxTotal;
         if (!isRight) throw invalidField('changes', 'has an entry with numbers that no device makes');
-        return [[of, entry] as const];
+        // A request that was long on its way: the line was removed since, and all have forgotten it.
+        return known || entry.seq > seenSeq ? [[of, entry] as const] : [];
       }
       if (!known || entry.removedSeq > known.seq) return [];
       const { removedSeq, removedTotal } = entry;
@@ -128,7 +131,10 @@ function acceptedOf(cart: Cart, { device, changes }: SyncRequest, fields: Fields
   }
   for (const [name, field] of changes.fields) {
     if (!Object.hasOwn(fields, name) || fields[name] !== field.strategy)
-      throw invalidField('changes', `has the field "${name}" with the strategy ${field.strategy}, which CARTS_FIELDS does not name`);
+      throw invalidField(
+        'changes',
+        `has the field "${name}" with the strategy ${field.strategy}, which CARTS_FIELDS does not name`,
+      );
     accepted.fields.set(name, field);
   }
   if (lastAt > latest)
@@ -152,6 +158,7 @@ export function changedTo(stored: StoredCart, cart: Cart): StoredCart {
 function assertBounds(cart: Cart): void {
   const lines = linesOf(cart).length;
   if (lines > mostLines) throw full(`${mostLines} lines`);
+  if (cart.seen.size > mostSeen) throw full(`${mostSeen} devices`);
   let entries = 0;
   for (const line of cart.lines.values()) entries += line.size;
   if (entries > mostEntries) throw full(`${mostEntries} entries of devices in its lines`);
@@ -183,7 +190,10 @@ export function compacted(stored: StoredCart, now: Date): StoredCart {
     for (const map of [lines, changed, prices]) map.delete(key);
   }
   const named = new Set([...lines.values()].flatMap((line) => [...line.keys()]));
-  const isKept = (device: string) => device === serverDevice || devices.has(device) || named.has(device);
+  // Of a young copy requests may still be on their way.
+  const isYoung = (device: string) => (timeOfId(device) ?? 0) >= now.getTime() - deviceLifetimeMs;
+  const isKept = (device: string) =>
+    device === serverDevice || devices.has(device) || named.has(device) || isYoung(device);
   const seen = new Map([...stored.cart.seen].filter(([device]) => isKept(device)));
   return { ...stored, devices, changed, prices, forgottenUpTo, cart: { ...stored.cart, seen, lines } };
 }

@@ -1,17 +1,17 @@
 /** The jobs of carts: what is abandoned, what expires, and checkouts whose caller has gone. */
 import { noReply } from '@caudal/aggregates/no-reply.ts';
 import type { Aggregates } from '@caudal/aggregates/types.ts';
-import { OrderQueryServiceService } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import type { ContextJob } from '@caudal/context/context.ts';
+import { OrderQueryServiceService } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import { isCode } from '@caudal/kernel/errors.ts';
 import type { Client } from '@caudal/rpc/types.ts';
+import { finish, placedLines } from '../commands/check-out.ts';
 import { abandoned, cartDecider } from '../domain/cart-history.ts';
 import { attemptMs, withoutLapsed } from '../domain/checkout.ts';
-import { finish, placedLines } from '../commands/check-out.ts';
-import { openCartStore } from '../store/cart-store.ts';
-import { deleteCommands, deleteExpired, findCheckingOut, findIdle, noteAbandoned } from '../store/cart-rows.ts';
-import { customerKey } from '../store/keys.ts';
 import type { CartSettings } from '../settings.ts';
+import { deleteCommands, deleteExpired, findCheckingOut, findIdle, noteAbandoned } from '../store/cart-rows.ts';
+import { openCartStore } from '../store/cart-store.ts';
+import { customerKey } from '../store/keys.ts';
 
 const dayMs = 86_400_000;
 /** As elsewhere: idempotency keys count for so long. */
@@ -55,7 +55,8 @@ async function recordAbandoned(aggregates: Aggregates, cart: Awaited<ReturnType<
 /** Deletes carts that nobody has changed for very long, and idempotency keys after 30 days. */
 export const expireCarts: ContextJob<CartSettings> = {
   name: 'expire-carts',
-  description: 'Deletes carts that nobody has changed for CARTS_GUESTS_KEPT or CARTS_KEPT, and idempotency keys after 30 days.',
+  description:
+    'Deletes carts that nobody has changed for CARTS_GUESTS_KEPT or CARTS_KEPT, and idempotency keys after 30 days.',
   schedule: { everyMs: 3_600_000 },
   async run({ database, settings }, { now, signal }) {
     const ago = (ms: number) => new Date(now.getTime() - ms);
@@ -80,8 +81,9 @@ export const settleCheckouts: ContextJob<CartSettings> = {
       const customerId = customerOf(cartId);
       // Of an erased customer the row is about to be deleted.
       const key = await customerKey(tables.seals, customerId).catch(ifRefused);
-      const stored = key && (await store.read(key)).stored;
-      if (!stored?.checkout) continue;
+      if (!key) continue;
+      const { stored } = await store.read(key);
+      if (!stored.checkout) continue;
       const { orderId } = stored.checkout;
       const ordered = await placedLines({ orderQueries }, orderId, { origin: origin(customerId), signal });
       if (!ordered) {

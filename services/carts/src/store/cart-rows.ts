@@ -27,10 +27,7 @@ export async function noteAbandoned(db: Transaction, { cartId, changedAt }: Idle
 }
 
 /** Deletes carts that have not changed for long, and are not being checked out. Returns how many. */
-export async function deleteExpired(
-  db: Transaction,
-  before: { guests: Date; customers: Date },
-): Promise<number> {
+export async function deleteExpired(db: Transaction, before: { guests: Date; customers: Date }): Promise<number> {
   const rows = await db.query({
     text: `DELETE FROM carts WHERE cart_id IN (
         SELECT cart_id FROM carts WHERE NOT checking_out AND changed_at < greatest($1, $2)

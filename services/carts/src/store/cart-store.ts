@@ -123,11 +123,19 @@ export function openCartStore({ database, clock }: { database: Database; clock: 
 
   async function lock(tx: Transaction, key: CartKey): Promise<CartRow> {
     const { cartId } = key;
-    const find = { name: 'carts-lock', text: `SELECT ${columns} FROM carts WHERE cart_id = $1 FOR UPDATE`, values: [cartId] };
+    const find = {
+      name: 'carts-lock',
+      text: `SELECT ${columns} FROM carts WHERE cart_id = $1 FOR UPDATE`,
+      values: [cartId],
+    };
     const [found] = await tx.query<Row>(find);
     if (found) return rowOf(found, key);
     // So that two first changes wait for each other: the lock ends with the transaction.
-    await tx.query({ name: 'carts-lock-id', text: "SELECT pg_advisory_xact_lock(hashtextextended('carts.' || $1, 0))", values: [cartId] });
+    await tx.query({
+      name: 'carts-lock-id',
+      text: "SELECT pg_advisory_xact_lock(hashtextextended('carts.' || $1, 0))",
+      values: [cartId],
+    });
     const [made] = await tx.query<Row>(find);
     return rowOf(made, key);
   }
