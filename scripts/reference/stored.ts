@@ -151,6 +151,25 @@ export const tables: Stored[] = [
     },
   },
   {
+    name: 'carts',
+    kind: 'rows end',
+    bound:
+      "Of carts alone: a row for each customer's and guest's cart, deleted after `CARTS_KEPT` or `CARTS_GUESTS_KEPT` without a change, and at an erasure. Its size is bounded: [carts](../carts.md#bounds).",
+    shown: {
+      file: 'services/carts/src/checkout.test.ts',
+      test: 'carts that nobody changes are abandoned once, and expire; guests sooner',
+    },
+  },
+  {
+    name: 'cart_commands',
+    kind: 'rows end',
+    bound: 'Of carts alone: a row for each idempotency key, deleted after 30 days.',
+    shown: {
+      file: 'services/carts/src/checkout.test.ts',
+      test: 'carts that nobody changes are abandoned once, and expire; guests sooner',
+    },
+  },
+  {
     name: 'parked_streams',
     kind: 'rows end',
     bound:

@@ -61,18 +61,20 @@ export function hasPending(replica: Replica): boolean {
 
 /** The answer to a sync: what the device lacked. */
 export interface Answer {
+  /** The version that the request named: of 0 the answer is the whole cart. */
+  base: number;
   version: number;
   changes: Cart;
 }
 
 /** The copy after a sync: `sent` has arrived. Removed lines that the server knows are forgotten. */
-export function received(replica: Replica, sent: Cart, { version, changes }: Answer): Replica {
+export function received(replica: Replica, sent: Cart, { base, version, changes }: Answer): Replica {
   const cart = merge(replica.cart, changes);
   const arrived = merge(replica.confirmed, sent);
   const unsent = changesSince(replica.cart, arrived).lines;
   const confirmed = merge(arrived, changes);
-  // The first answer is the whole cart: what it lacks was removed, and is forgotten.
-  const isGone = (key: string) => replica.version === 0 && !changes.lines.has(key) && !unsent.has(key);
+  // What the whole cart lacks was removed, and is forgotten.
+  const isGone = (key: string) => base === 0 && !changes.lines.has(key) && !unsent.has(key);
   for (const [key, line] of cart.lines) {
     const other = confirmed.lines.get(key);
     const isDone = other !== undefined && isRemoved(line) && isRemoved(other);
@@ -92,7 +94,7 @@ export function unconfirmed(replica: Replica): Replica {
  * The copy anew over the server's cart, under another device's id, when the server has forgotten what the old copy was based on.
  * What the device has added, taken away and removed since its last sync is done again.
  */
-export function rebased(replica: Replica, server: Answer, device: string, nowMs: number): Replica {
+export function rebased(replica: Replica, server: Omit<Answer, 'base'>, device: string, nowMs: number): Replica {
   const { cart: own, confirmed, device: former } = replica;
   let cart = server.changes;
   for (const [key, line] of own.lines) {

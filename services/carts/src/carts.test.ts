@@ -49,7 +49,11 @@ describeWith(['postgres'], 'carts', () => {
       SyncCartRequest.fromPartial({ customerId, ...request(copy, sent) }),
       testCall(),
     );
-    return received(copy, sent, { version: Number(answer.version), changes: cartOf(answer.changes) });
+    return received(copy, sent, {
+      base: copy.version,
+      version: Number(answer.version),
+      changes: cartOf(answer.changes),
+    });
   }
   const adding = (copy: Replica, productId: string, pieces: number): Replica => ({
     ...copy,
@@ -226,7 +230,11 @@ describeWith(['postgres'], 'carts', () => {
       let copy = adding(device, 'MUG', 1);
       const sent = pendingChanges(copy);
       const answer = await world.guests.syncGuestCart({ ...guest, ...request(copy, sent) }, testCall());
-      copy = received(copy, sent, { version: Number(answer.version), changes: cartOf(answer.changes) });
+      copy = received(copy, sent, {
+      base: copy.version,
+      version: Number(answer.version),
+      changes: cartOf(answer.changes),
+    });
       await merge('mia', guest, LoginRule.LOGIN_RULE_SUM);
       copy = await synced(unconfirmed(adding(copy, 'MUG', 2)), 'mia');
       expect(linesOf(copy.cart)).toEqual([{ key: 'MUG', quantity: 3 }]);

@@ -19,8 +19,7 @@ export const cartDecider: Decider<CartHistory, CartEvent> = {
   evolve(state, { $case, value }) {
     const { customerId } = value;
     if ($case === 'checkedOut') return { ...state, customerId, checkouts: value.checkout };
-    if ($case === 'abandoned') return { ...state, customerId, abandonedSince: value.lastChangeTime?.getTime() ?? 0 };
-    return { ...state, customerId };
+    return { ...state, customerId, abandonedSince: value.lastChangeTime?.getTime() ?? 0 };
   },
 };
 

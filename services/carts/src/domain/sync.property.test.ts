@@ -82,7 +82,7 @@ test('any history: each copy and the server have what they know of, and no more'
         arrive();
         if (fate === 'answer lost') return;
         const changes = overWire(answerTo(stored, copy.version));
-        copies[n] = received(copy, sent, { version: stored.version, changes });
+        copies[n] = received(copy, sent, { base: copy.version, version: stored.version, changes });
         known[n] = together(known[n]!, server);
       };
 
@@ -149,7 +149,7 @@ test('a copy that is too old is refused, begins anew, and loses nothing that it 
   old = { ...old, cart: addToLine(addToLine(old.cart, 'A', 2, by(old)), 'B', 1, by(old)) };
   const sent = pendingChanges(old);
   let stored = sync(newCart(), syncOf(old, sent), {}, begin);
-  old = received(old, sent, { version: stored.version, changes: answerTo(stored, 0) });
+  old = received(old, sent, { base: 0, version: stored.version, changes: answerTo(stored, 0) });
   // Offline: one more of A, and B is removed. Meanwhile another device removes A, and the month passes.
   old = { ...old, cart: removeLine(addToLine(old.cart, 'A', 1, by(old)), 'B') };
   const other = newReplica(idAt(later, 2));

@@ -30,7 +30,7 @@ export async function noteAbandoned(db: Transaction, { cartId, changedAt }: Idle
 export async function deleteExpired(db: Transaction, before: { guests: Date; customers: Date }): Promise<number> {
   const rows = await db.query({
     text: `DELETE FROM carts WHERE cart_id IN (
-        SELECT cart_id FROM carts WHERE NOT checking_out AND changed_at < greatest($1, $2)
+        SELECT cart_id FROM carts WHERE NOT checking_out AND changed_at < greatest($1::timestamptz, $2::timestamptz)
           AND changed_at < CASE WHEN cart_id LIKE 'g/%' THEN $1::timestamptz ELSE $2::timestamptz END
         LIMIT ${together} FOR UPDATE SKIP LOCKED)
       RETURNING cart_id`,

@@ -19,10 +19,7 @@ export const protobufFileName = "caudal/carts/v1/events.proto";
 
 /** The events of a customer's cart. The stream's id is the customer's. */
 export interface CartEvent {
-  event: { $case: "checkedOut"; value: CartCheckedOut } | { $case: "abandoned"; value: CartAbandoned } | {
-    $case: "expired";
-    value: CartExpired;
-  } | undefined;
+  event: { $case: "checkedOut"; value: CartCheckedOut } | { $case: "abandoned"; value: CartAbandoned } | undefined;
 }
 
 /** A cart became an order. */
@@ -43,12 +40,6 @@ export interface CartAbandoned {
     | undefined;
   /** Whether the customer has agreed to be reminded. */
   mayRemind: boolean;
-}
-
-/** A cart was deleted, since nothing has happened to it for very long. */
-export interface CartExpired {
-  customerId: string;
-  lastChangeTime: Date | undefined;
 }
 
 /** The events of a customer's erasure, as far as it concerns carts. */
@@ -78,9 +69,6 @@ export const CartEvent: MessageFns<CartEvent> = {
         break;
       case "abandoned":
         CartAbandoned.encode(message.event.value, writer.uint32(18).fork()).join();
-        break;
-      case "expired":
-        CartExpired.encode(message.event.value, writer.uint32(26).fork()).join();
         break;
     }
     return writer;
@@ -115,14 +103,6 @@ export const CartEvent: MessageFns<CartEvent> = {
             message.event = { $case: "abandoned", value: CartAbandoned.decode(reader, reader.uint32()) };
             continue;
           }
-          case 3: {
-            if (tag !== 26) {
-              break;
-            }
-
-            message.event = { $case: "expired", value: CartExpired.decode(reader, reader.uint32()) };
-            continue;
-          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -143,8 +123,6 @@ export const CartEvent: MessageFns<CartEvent> = {
         ? { $case: "checkedOut", value: CartCheckedOut.fromJSON(object.checked_out) }
         : isSet(object.abandoned)
         ? { $case: "abandoned", value: CartAbandoned.fromJSON(object.abandoned) }
-        : isSet(object.expired)
-        ? { $case: "expired", value: CartExpired.fromJSON(object.expired) }
         : undefined,
     };
   },
@@ -155,8 +133,6 @@ export const CartEvent: MessageFns<CartEvent> = {
       obj.checkedOut = CartCheckedOut.toJSON(message.event.value);
     } else if (message.event?.$case === "abandoned") {
       obj.abandoned = CartAbandoned.toJSON(message.event.value);
-    } else if (message.event?.$case === "expired") {
-      obj.expired = CartExpired.toJSON(message.event.value);
     }
     return obj;
   },
@@ -176,12 +152,6 @@ export const CartEvent: MessageFns<CartEvent> = {
       case "abandoned": {
         if (object.event?.value !== undefined && object.event?.value !== null) {
           message.event = { $case: "abandoned", value: CartAbandoned.fromPartial(object.event.value) };
-        }
-        break;
-      }
-      case "expired": {
-        if (object.event?.value !== undefined && object.event?.value !== null) {
-          message.event = { $case: "expired", value: CartExpired.fromPartial(object.event.value) };
         }
         break;
       }
@@ -427,99 +397,6 @@ export const CartAbandoned: MessageFns<CartAbandoned> = {
     message.lines = object.lines ?? 0;
     message.lastChangeTime = object.lastChangeTime ?? undefined;
     message.mayRemind = object.mayRemind ?? false;
-    return message;
-  },
-};
-
-function createBaseCartExpired(): CartExpired {
-  return { customerId: "", lastChangeTime: undefined };
-}
-
-export const CartExpired: MessageFns<CartExpired> = {
-  encode(message: CartExpired, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.customerId !== "") {
-      writer.uint32(10).string(message.customerId);
-    }
-    if (message.lastChangeTime !== undefined) {
-      Timestamp.encode(toTimestamp(message.lastChangeTime), writer.uint32(18).fork()).join();
-    }
-    return writer;
-  },
-
-  decode(input: BinaryReader | Uint8Array, length?: number): CartExpired {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
-    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
-    if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error("protobuf decode recursion limit exceeded");
-    }
-    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
-    try {
-      const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseCartExpired();
-      while (reader.pos < end) {
-        const tag = reader.uint32();
-        switch (tag >>> 3) {
-          case 1: {
-            if (tag !== 10) {
-              break;
-            }
-
-            message.customerId = reader.string();
-            continue;
-          }
-          case 2: {
-            if (tag !== 18) {
-              break;
-            }
-
-            message.lastChangeTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
-            continue;
-          }
-        }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
-      }
-      return message;
-    } finally {
-      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
-    }
-  },
-
-  fromJSON(object: any): CartExpired {
-    return {
-      customerId: isSet(object.customerId)
-        ? globalThis.String(object.customerId)
-        : isSet(object.customer_id)
-        ? globalThis.String(object.customer_id)
-        : "",
-      lastChangeTime: isSet(object.lastChangeTime)
-        ? fromJsonTimestamp(object.lastChangeTime)
-        : isSet(object.last_change_time)
-        ? fromJsonTimestamp(object.last_change_time)
-        : undefined,
-    };
-  },
-
-  toJSON(message: CartExpired): unknown {
-    const obj: any = {};
-    if (message.customerId !== "") {
-      obj.customerId = message.customerId;
-    }
-    if (message.lastChangeTime !== undefined) {
-      obj.lastChangeTime = message.lastChangeTime.toISOString();
-    }
-    return obj;
-  },
-
-  create<I extends Exact<DeepPartial<CartExpired>, I>>(base?: I): CartExpired {
-    return CartExpired.fromPartial(base ?? ({} as any));
-  },
-  fromPartial<I extends Exact<DeepPartial<CartExpired>, I>>(object: I): CartExpired {
-    const message = createBaseCartExpired();
-    message.customerId = object.customerId ?? "";
-    message.lastChangeTime = object.lastChangeTime ?? undefined;
     return message;
   },
 };
