@@ -59,15 +59,19 @@ const driver = `<!doctype html><iframe id="a" src="/"></iframe><iframe id="b" sr
     profile = mkdtempSync(join(tmpdir(), 'caudal-cart-'));
     // The server's own merge, without a database.
     api = createServer(async (request, response) => {
-      const reply = (body: unknown) => response.end(typeof body === 'string' ? body : JSON.stringify(body));
-      if (request.url === '/v1/driver') return void response.setHeader('content-type', 'text/html') || reply(driver);
+      const reply = (body: object) => void response.end(JSON.stringify(body));
+      if (request.url === '/v1/driver') {
+        response.setHeader('content-type', 'text/html');
+        return void response.end(driver);
+      }
       if (request.url === '/v1/cut' || request.url === '/v1/mend') {
         isCut = request.url === '/v1/cut';
         return reply({});
       }
       if (isCut) {
         refused++;
-        return void request.socket.destroy();
+        request.socket.destroy();
+        return;
       }
       if (request.url === '/v1/guestCarts') return reply({ guestCartId: 'g', guestToken: 't' });
       const body = (await json(request)) as Record<string, string>;
@@ -79,7 +83,7 @@ const driver = `<!doctype html><iframe id="a" src="/"></iframe><iframe id="b" sr
       };
       stored = sync(stored, sent, {}, new Date());
       const changes = Buffer.from(encodeCart(answerTo(stored, sent.baseVersion))).toString('base64url');
-      reply({ version: String(stored.version), changes });
+      return reply({ version: String(stored.version), changes });
     });
     page = offlineCartServer({ upstream: await listen(api) });
   });

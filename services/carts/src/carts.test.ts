@@ -32,7 +32,7 @@ describeWith(['postgres'], 'carts', () => {
       AddToCartRequest.fromPartial({ customerId, productId, quantity: BigInt(quantity) }),
       testCall({ requestId, content: `${productId} ${quantity}` }),
     );
-  const get = (customerId: string, view = CartView.CART_VIEW_BASIC) =>
+  const get = (customerId: string, view: CartView = CartView.CART_VIEW_BASIC) =>
     world.queries.getCart({ customerId, view, readMask: undefined }, testCall());
   const quantitiesOf = async (customerId: string) =>
     Object.fromEntries((await get(customerId)).lines.map((line) => [line.productId, Number(line.quantity)]));

@@ -3,6 +3,7 @@ import { addToLine, type Cart, setQuantity } from '@caudal/carts/cart.ts';
 import { encodeCart } from '@caudal/carts/encoding.ts';
 import { type FieldsConfig, writeField } from '@caudal/carts/fields.ts';
 import { itemOf, lineKey } from '@caudal/carts/line-key.ts';
+import { checkTexts } from '@caudal/context/texts.ts';
 import { type Cart as CartMessage, CartServiceService, CartView } from '@caudal/contract/gen/caudal/carts/v1/carts.ts';
 import type { RowSeals } from '@caudal/eventlog/personal/row-seals.ts';
 import { invalidField } from '@caudal/kernel/errors.ts';
@@ -90,6 +91,7 @@ export function cartService(dependencies: CartDependencies) {
 const productsOf = (lines: string[]) => lines.map((key) => itemOf(key).productId);
 
 function keyOf(productId: string, options: Record<string, string>): string {
+  checkTexts('options', options);
   const key = lineKey({ productId, options });
   if (key.length > 1_000) throw invalidField('options', 'must have fewer characters in all');
   return key;
