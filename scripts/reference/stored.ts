@@ -151,25 +151,6 @@ export const tables: Stored[] = [
     },
   },
   {
-    name: 'carts',
-    kind: 'rows end',
-    bound:
-      "Of carts alone: a row for each customer's and guest's cart, deleted after `CARTS_KEPT` or `CARTS_GUESTS_KEPT` without a change, and at an erasure. Its size is bounded: [carts](../carts.md#bounds).",
-    shown: {
-      file: 'services/carts/src/checkout.test.ts',
-      test: 'carts that nobody changes are abandoned once, and expire; guests sooner',
-    },
-  },
-  {
-    name: 'cart_commands',
-    kind: 'rows end',
-    bound: 'Of carts alone: a row for each idempotency key, deleted after 30 days.',
-    shown: {
-      file: 'services/carts/src/checkout.test.ts',
-      test: 'carts that nobody changes are abandoned once, and expire; guests sooner',
-    },
-  },
-  {
     name: 'parked_streams',
     kind: 'rows end',
     bound:
@@ -209,6 +190,31 @@ export const tables: Stored[] = [
     bound: 'A row for each migration.',
   },
 ];
+
+/** Tables that a context has beside those. */
+export const contextTables: Record<string, Stored[]> = {
+  carts: [
+    {
+      name: 'carts',
+      kind: 'rows end',
+      bound:
+        "A row for each customer's and guest's cart, deleted after `CARTS_KEPT` or `CARTS_GUESTS_KEPT` without a change, and at an erasure. Its size is bounded: [carts](../carts.md#bounds).",
+      shown: {
+        file: 'services/carts/src/checkout.test.ts',
+        test: 'carts that nobody changes are abandoned once, and expire; guests sooner',
+      },
+    },
+    {
+      name: 'cart_commands',
+      kind: 'rows end',
+      bound: 'A row for each idempotency key, deleted after 30 days.',
+      shown: {
+        file: 'services/carts/src/checkout.test.ts',
+        test: 'carts that nobody changes are abandoned once, and expire; guests sooner',
+      },
+    },
+  ],
+};
 
 /** The tables of the schema `caudal_audit`. */
 export const auditTables: Stored[] = [
@@ -305,6 +311,9 @@ export function storedPage(): string {
     '## Tables of each context in PostgreSQL',
     '',
     tableOf(tables),
+    '## Tables of single contexts in PostgreSQL',
+    '',
+    tableOf(Object.values(contextTables).flat()),
     '## Tables of the audit log in PostgreSQL',
     '',
     'In the schema `caudal_audit`, one for each database: [audit](../audit.md).',

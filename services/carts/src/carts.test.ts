@@ -231,10 +231,10 @@ describeWith(['postgres'], 'carts', () => {
       const sent = pendingChanges(copy);
       const answer = await world.guests.syncGuestCart({ ...guest, ...request(copy, sent) }, testCall());
       copy = received(copy, sent, {
-      base: copy.version,
-      version: Number(answer.version),
-      changes: cartOf(answer.changes),
-    });
+        base: copy.version,
+        version: Number(answer.version),
+        changes: cartOf(answer.changes),
+      });
       await merge('mia', guest, LoginRule.LOGIN_RULE_SUM);
       copy = await synced(unconfirmed(adding(copy, 'MUG', 2)), 'mia');
       expect(linesOf(copy.cart)).toEqual([{ key: 'MUG', quantity: 3 }]);

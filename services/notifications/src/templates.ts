@@ -214,10 +214,7 @@ export function composeVerification({
 }
 
 /** Writes the mail that reminds of a cart. */
-export function composeReminder({
-  lines,
-  ...to
-}: Pick<Recipient, 'notificationId' | 'to'> & { lines: number }): Mail {
+export function composeReminder({ lines, ...to }: Pick<Recipient, 'notificationId' | 'to'> & { lines: number }): Mail {
   return mailOf(to, {
     subject: 'Your cart is waiting',
     body:

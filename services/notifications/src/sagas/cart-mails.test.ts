@@ -9,7 +9,7 @@ import { memoryLog } from '@caudal/testing/memory-log.ts';
 import { expect, test } from '@jest/globals';
 import { notificationDecider } from '../domain/notification.ts';
 import type { Mail } from '../mailer.ts';
-import { cartMails, type CartMailsDependencies } from './cart-mails.ts';
+import { type CartMailsDependencies, cartMails } from './cart-mails.ts';
 
 const agreed = [{ name: 'reminders', values: ['yes'] }];
 
@@ -21,7 +21,8 @@ async function remind({ mayRemind = true, lines = [{ productId: 'MUG' }] as obje
   const saga = cartMails({
     carts: { getCart: async () => Cart.fromPartial({ lines, fields }) } as unknown as CartMailsDependencies['carts'],
     customers: {
-      getCustomer: async () => Customer.fromPartial({ customerId: 'c1', email: 'ann@example.com', emailVerified: true }),
+      getCustomer: async () =>
+        Customer.fromPartial({ customerId: 'c1', email: 'ann@example.com', emailVerified: true }),
     } as unknown as CartMailsDependencies['customers'],
     mailer: {
       async send(mail) {

@@ -27,7 +27,11 @@ type Abandoned = CaseOf<EventOf<typeof cart>, 'abandoned'>;
 const idOf = ({ value: { customerId, lastChangeTime } }: Abandoned) =>
   notificationIdFor(`${customerId}/${lastChangeTime?.getTime() ?? 0}`, template);
 
-export function cartMails({ carts, customers, ...post }: CartMailsDependencies): Saga<NotificationState, NotificationEvent> {
+export function cartMails({
+  carts,
+  customers,
+  ...post
+}: CartMailsDependencies): Saga<NotificationState, NotificationEvent> {
   return {
     name: 'cart-mails',
     state: notificationDecider,
