@@ -31,8 +31,8 @@ export default {
         'examples/*.ts',
       ],
       project: ['scripts/**/*.{js,ts}', 'test/**/*.ts', 'examples/*.ts'],
-      // Scripts call buf by its name, and the transform of jest loads swc.
-      ignoreDependencies: ['@bufbuild/buf', '@swc/core'],
+      // Scripts call buf by its name.
+      ignoreDependencies: ['@bufbuild/buf'],
     },
     'packages/*': sources,
     // Its optional packages are the binaries, found by the machine's platform.

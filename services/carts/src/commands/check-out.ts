@@ -17,8 +17,8 @@ import { contentHash, derivedIdAt, timeOfId } from '@caudal/kernel/ids.ts';
 import type { Call, Client } from '@caudal/rpc/types.ts';
 import { cartMessage } from '../cart-message.ts';
 import { cartDecider, checkedOut } from '../domain/cart-history.ts';
-import { beginCheckout, endAttempt, finishCheckout, type OrderedLine } from '../domain/checkout.ts';
-import type { StoredCart } from '../domain/stored-cart.ts';
+import { beginCheckout, endAttempt, finishCheckout } from '../domain/checkout.ts';
+import type { OrderedLine, StoredCart } from '../domain/stored-cart.ts';
 import { type CartKey, customerKey } from '../store/keys.ts';
 import { type ReserveDependencies, releaseReservation } from './reserve.ts';
 

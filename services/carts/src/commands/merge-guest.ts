@@ -15,7 +15,7 @@ import { cartMessage } from '../cart-message.ts';
 import { changedTo, newCart, serverDevice } from '../domain/stored-cart.ts';
 import type { CartRow } from '../store/cart-store.ts';
 import { customerKey, guestKey, noGuestCart } from '../store/keys.ts';
-import type { CartDependencies } from './cart-service.ts';
+import type { ReserveDependencies } from './reserve.ts';
 
 const rules: Partial<Record<LoginRule, Rule>> = {
   [LoginRule.LOGIN_RULE_SUM]: 'sum',
@@ -24,7 +24,7 @@ const rules: Partial<Record<LoginRule, Rule>> = {
   [LoginRule.LOGIN_RULE_KEEP_THEIRS]: 'keep_theirs',
 };
 
-export function mergeGuestCart({ store, seals, clock }: Pick<CartDependencies, 'store' | 'seals' | 'clock'>) {
+export function mergeGuestCart({ store, seals, clock }: Pick<ReserveDependencies, 'store' | 'seals' | 'clock'>) {
   return async (request: MergeGuestCartRequest): Promise<MergeGuestCartResponse> => {
     const { customerId, guestCartId, guestToken } = request;
     const keys = [await customerKey(seals, customerId), guestKey(guestCartId, guestToken)];

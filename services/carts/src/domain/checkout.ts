@@ -8,23 +8,7 @@ import { itemOf } from '@caudal/carts/line-key.ts';
 import { changesSince } from '@caudal/carts/replica.ts';
 import { refused } from '@caudal/kernel/errors.ts';
 import { derivedIdAt } from '@caudal/kernel/ids.ts';
-import { changedTo, type StoredCart } from './stored-cart.ts';
-
-export interface OrderedLine {
-  productId: string;
-  quantity: number;
-}
-
-export interface Checkout {
-  orderId: string;
-  lines: OrderedLine[];
-  /** The removal of these lines: bytes of a cart in base64. */
-  removal: string;
-  /** Calls of which it is not known that they have failed, by what each chose as its name, and until when they may place the order. */
-  attempts: [string, number][];
-  /** Checkouts of the same order id that were given up: one of them may have placed it after all. */
-  former: { lines: OrderedLine[]; removal: string }[];
-}
+import { type Checkout, changedTo, type OrderedLine, type StoredCart } from './stored-cart.ts';
 
 /** How long a call may still place its order: as long as calls wait, and far more. */
 export const attemptMs = 60_000;

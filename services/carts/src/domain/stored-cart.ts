@@ -4,7 +4,23 @@ import { type FieldsConfig, latestStamp } from '@caudal/carts/fields.ts';
 import { changesSince } from '@caudal/carts/replica.ts';
 import { CaudalError, invalidField, refused } from '@caudal/kernel/errors.ts';
 import { timeOfId } from '@caudal/kernel/ids.ts';
-import type { Checkout } from './checkout.ts';
+
+export interface OrderedLine {
+  productId: string;
+  quantity: number;
+}
+
+/** A checkout that has begun. */
+export interface Checkout {
+  orderId: string;
+  lines: OrderedLine[];
+  /** The removal of these lines: bytes of a cart in base64. */
+  removal: string;
+  /** Calls of which it is not known that they have failed, by what each chose as its name, and until when they may place the order. */
+  attempts: [string, number][];
+  /** Checkouts of the same order id that were given up: one of them may have placed it after all. */
+  former: { lines: OrderedLine[]; removal: string }[];
+}
 
 /** A price as JSON has it. */
 export interface Price {
