@@ -71,7 +71,7 @@ export function openCartStore({ database, clock }: { database: Database; clock: 
     while (queue.length > 0) {
       const batch = queue.splice(0, mostTogether).filter((change) => {
         if (!change.signal?.aborted) return true;
-        change.reject(new CaudalError('CANCELLED', 'CANCELLED', 'The caller has gone.'));
+        change.reject(new CaudalError('CANCELLED', 'CALL_CANCELLED', 'The caller has disconnected.'));
         return false;
       });
       if (batch.length > 0) await write(batch);
