@@ -191,44 +191,29 @@ export const tables: Stored[] = [
   },
 ];
 
-/** The tables of the schema `caudal_audit`. */
-export const auditTables: Stored[] = [
-  {
-    name: 'records',
-    kind: 'rows end',
-    bound:
-      'A record for each act of an operator and each command; of refused calls and reads as many as [its bounds](../audit.md#bounds) allow. In a partition a month, dropped after `CAUDAL_AUDIT_RETENTION_MONTHS`.',
-    shown: {
-      file: 'packages/audit/src/chain.test.ts',
-      test: 'drops a month that is older than what is kept, says so in the chain, and what is left can be verified',
+/** Tables that a context has beside those. */
+export const contextTables: Record<string, Stored[]> = {
+  carts: [
+    {
+      name: 'carts',
+      kind: 'rows end',
+      bound:
+        "A row for each customer's and guest's cart, deleted after `CARTS_KEPT` or `CARTS_GUESTS_KEPT` without a change, and at an erasure. Its size is bounded: [carts](../carts.md#bounds).",
+      shown: {
+        file: 'services/carts/src/checkout.test.ts',
+        test: 'carts that nobody changes are abandoned once, and expire; guests sooner',
+      },
     },
-  },
-  { name: 'dropped', kind: 'one each', bound: 'A row for each month of records that was dropped.' },
-  { name: 'retention', kind: 'one each', bound: 'One row.' },
-  { name: 'migrations', kind: 'one each', bound: 'A row for each migration.' },
-];
-
-const dropped: Shown = {
-  file: 'packages/projections/src/generations/rebuild-failures.test.ts',
-  test: 'what a builder left is dropped when no process can create it again',
-};
-
-/** By projection: what it has a document for. Each is `<projection>.v<version>.<generation>`, in whichever store. */
-export const views: Record<string, string> = {
-  'api-keys': 'A document for each API key.',
-  approvals: 'A document for each approval.',
-  'order-details': 'A document for each order.',
-  'payment-status': 'A document for each payment.',
-  'product-search': 'A document for each product.',
-  shipments: 'A document for each shipment.',
-  'sales-by-day': 'A document for each country and day on which something was sold.',
-  'stock-dashboard': 'A document for each product in stock.',
-  'wallet-balances': 'A document for each wallet.',
-  'wallet-transactions': 'A document for each movement of a wallet, as the log has, and one for each wallet.',
-};
-
-/** Tables that a context has beside those of every context. */
-export const ownTables: Record<string, Stored[]> = {
+    {
+      name: 'cart_commands',
+      kind: 'rows end',
+      bound: 'A row for each idempotency key, deleted after 30 days.',
+      shown: {
+        file: 'services/carts/src/checkout.test.ts',
+        test: 'carts that nobody changes are abandoned once, and expire; guests sooner',
+      },
+    },
+  ],
   tracking: [
     {
       name: 'traces',
@@ -265,6 +250,42 @@ export const ownTables: Record<string, Stored[]> = {
       bound: 'The sequence of the inbox.',
     },
   ],
+};
+
+/** The tables of the schema `caudal_audit`. */
+export const auditTables: Stored[] = [
+  {
+    name: 'records',
+    kind: 'rows end',
+    bound:
+      'A record for each act of an operator and each command; of refused calls and reads as many as [its bounds](../audit.md#bounds) allow. In a partition a month, dropped after `CAUDAL_AUDIT_RETENTION_MONTHS`.',
+    shown: {
+      file: 'packages/audit/src/chain.test.ts',
+      test: 'drops a month that is older than what is kept, says so in the chain, and what is left can be verified',
+    },
+  },
+  { name: 'dropped', kind: 'one each', bound: 'A row for each month of records that was dropped.' },
+  { name: 'retention', kind: 'one each', bound: 'One row.' },
+  { name: 'migrations', kind: 'one each', bound: 'A row for each migration.' },
+];
+
+const dropped: Shown = {
+  file: 'packages/projections/src/generations/rebuild-failures.test.ts',
+  test: 'what a builder left is dropped when no process can create it again',
+};
+
+/** By projection: what it has a document for. Each is `<projection>.v<version>.<generation>`, in whichever store. */
+export const views: Record<string, string> = {
+  'api-keys': 'A document for each API key.',
+  approvals: 'A document for each approval.',
+  'order-details': 'A document for each order.',
+  'payment-status': 'A document for each payment.',
+  'product-search': 'A document for each product.',
+  shipments: 'A document for each shipment.',
+  'sales-by-day': 'A document for each country and day on which something was sold.',
+  'stock-dashboard': 'A document for each product in stock.',
+  'wallet-balances': 'A document for each wallet.',
+  'wallet-transactions': 'A document for each movement of a wallet, as the log has, and one for each wallet.',
 };
 
 /** What stores of views have beside the views: tables in PostgreSQL, collections in MongoDB, indexes in Elasticsearch. */
@@ -327,7 +348,9 @@ export function storedPage(): string {
     '## Tables of each context in PostgreSQL',
     '',
     tableOf(tables),
-    ...Object.entries(ownTables).flatMap(([context, own]) => [`## Tables of ${context} alone`, '', tableOf(own)]),
+    '## Tables of single contexts in PostgreSQL',
+    '',
+    tableOf(Object.values(contextTables).flat()),
     '## Tables of the audit log in PostgreSQL',
     '',
     'In the schema `caudal_audit`, one for each database: [audit](../audit.md).',

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { contexts } from '@caudal/server/contexts.ts';
 import { expect, test } from '@jest/globals';
-import { auditTables, besideViews, keys, tables, views } from '../../scripts/reference/stored.ts';
+import { auditTables, besideViews, contextTables, keys, tables, views } from '../../scripts/reference/stored.ts';
 import { root } from './pages.ts';
 
 test('every projection is in the list of what is stored, and no other', () => {
@@ -12,7 +12,13 @@ test('every projection is in the list of what is stored, and no other', () => {
 });
 
 test('rows that end have a test that shows it', () => {
-  for (const { name, kind, shown } of [...tables, ...auditTables, ...besideViews, ...keys]) {
+  for (const { name, kind, shown } of [
+    ...tables,
+    ...Object.values(contextTables).flat(),
+    ...auditTables,
+    ...besideViews,
+    ...keys,
+  ]) {
     if (kind === 'rows end') expect([name, shown]).toEqual([name, expect.anything()]);
     if (!shown) continue;
     const file = join(root, shown.file);

@@ -14,8 +14,8 @@ import { createClient } from 'redis';
 import {
   auditTables,
   besideViews,
+  contextTables,
   keys,
-  ownTables,
   type Stored,
   tables,
   views,
@@ -67,7 +67,7 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'wha
 
   it('in PostgreSQL: the tables of every context are those of the list', async () => {
     for (const schema of schemas)
-      expectListed(await tablesOf(sql, schema), [...tables, ...(ownTables[schema] ?? [])], { all: true });
+      expectListed(await tablesOf(sql, schema), [...tables, ...(contextTables[schema] ?? [])], { all: true });
     const { rows } = await sql.query<{ name: string }>(
       `SELECT nspname AS name FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema$|public$)' ORDER BY 1`,
     );
@@ -178,7 +178,8 @@ describeWith(['postgres'], 'what is stored with views in PostgreSQL', () => {
       try {
         const found = [];
         for (const schema of schemas) found.push(...(await tablesOf(sql, schema)));
-        expectListed(found, [...tables, ...listedViews, ...besideViews], { all: true });
+        const own = Object.values(contextTables).flat();
+        expectListed(found, [...tables, ...own, ...listedViews, ...besideViews], { all: true });
       } finally {
         await sql.end();
       }

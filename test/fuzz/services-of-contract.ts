@@ -2,6 +2,7 @@
 
 import { contract } from '@caudal/contract/descriptors.ts';
 import * as audit from '@caudal/contract/gen/caudal/audit/v1/audit.ts';
+import * as carts from '@caudal/contract/gen/caudal/carts/v1/carts.ts';
 import * as catalog from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';
 import * as checks from '@caudal/contract/gen/caudal/credentials/v1/checks.ts';
 import * as credentials from '@caudal/contract/gen/caudal/credentials/v1/credentials.ts';
@@ -21,6 +22,7 @@ import type { Service } from '@caudal/rpc/types.ts';
 const modules = [
   approvals,
   audit,
+  carts,
   catalog,
   checks,
   credentials,

@@ -154,12 +154,13 @@ export async function openApp(options: OpenAppOptions): Promise<App> {
         ]),
       ),
     members,
-    toolsOf: ({ context, aggregates, sealed, openTexts }) => ({
+    toolsOf: ({ context, aggregates, sealed, openTexts, database, seals }) => ({
       ...{ aggregates, sealed, openTexts },
       clock: systemClock,
       ids: newId,
       settings: values as Tools<Settings>['settings'],
       client: (definition) => clients.of(context, definition),
+      tables: { database, seals },
     }),
   };
 }

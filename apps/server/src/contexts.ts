@@ -1,5 +1,6 @@
 /** Every context. A new context is a new line. */
 import type { Context } from '@caudal/context/context.ts';
+import { carts } from '@caudal/service-carts/context.ts';
 import { catalog } from '@caudal/service-catalog/context.ts';
 import { credentials } from '@caudal/service-credentials/context.ts';
 import { customers } from '@caudal/service-customers/context.ts';
@@ -11,6 +12,7 @@ import { shipping } from '@caudal/service-shipping/context.ts';
 import { tracking } from '@caudal/service-tracking/context.ts';
 
 export const contexts = [
+  carts,
   catalog,
   credentials,
   customers,

@@ -71,6 +71,7 @@ describeWith(['postgres'], 'every event of the contract, given to the sagas', ()
       settings: loadConfig(context.settings, { env: {} }),
       client: () => away as never,
       openTexts: async (texts) => texts.map(({ text }) => text),
+      tables: { database: {} as never, seals: () => Promise.reject(new Error('no seals')) },
       sealed: aggregates,
       database,
       signal: ended.signal,

@@ -19,6 +19,7 @@ const tools: Omit<QueryTools<Settings>, 'views' | 'search'> = {
   settings: loadConfig(settings, { env: {} }) as Tools<Settings>['settings'],
   client: () => nothing,
   openTexts: async (texts) => texts.map(({ text }) => text),
+  tables: nothing,
   sealed: nothing,
   database: nothing,
   interest: () => nothing,

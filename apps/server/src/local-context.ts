@@ -10,6 +10,7 @@ import type { Archive } from '@caudal/eventlog/archive/archive.ts';
 import { openEventLog } from '@caudal/eventlog/event-log.ts';
 import { migrations as logMigrations } from '@caudal/eventlog/migrations.ts';
 import { openPersonKeys } from '@caudal/eventlog/personal/person-keys.ts';
+import { openRowSeals, type RowSeals } from '@caudal/eventlog/personal/row-seals.ts';
 import { eventOpener, sealingLog, textOpener } from '@caudal/eventlog/personal/sealing-log.ts';
 import type { LockConnections } from '@caudal/eventlog/stream-locks.ts';
 import type { EventLog, LogReader, RecordedEvent } from '@caudal/eventlog/types.ts';
@@ -48,6 +49,8 @@ export interface LocalContext extends Running {
   openEvents(events: RecordedEvent[]): Promise<RecordedEvent[]>;
   /** The same for texts of views. */
   openTexts(texts: PersonalText[]): Promise<string[]>;
+  /** Seals rows of the context's own tables. */
+  seals: RowSeals;
   /** Where old months of the log are, if the settings say so. */
   archive: Archive | undefined;
   /** The URL of the role that owns the tables, if this process knows it. */
@@ -68,7 +71,7 @@ const APPEND_RETRY_MS = 2_000;
  */
 const APPEND_LOCK_MS = 3_000;
 
-const migrationSetsOf = (context: Context) => [
+const commonSets = [
   checkpointMigrations,
   logMigrations,
   aggregateMigrations,
@@ -76,15 +79,16 @@ const migrationSetsOf = (context: Context) => [
   sagaMigrations,
   jobMigrations,
   viewMigrations,
-  ...(context.migrations ? [context.migrations] : []),
 ];
+
+const setsOf = ({ tables }: Pick<Context, 'tables'>) => (tables ? [...commonSets, tables.migrations] : commonSets);
 
 /**
  * Brings a context's schema up to date, as the role that owns it. Returns the names of the applied migrations. `application`: the role
  * of the processes, if that is another one.
  */
 export function migrateContext(url: string, context: Context, application?: string): Promise<string[]> {
-  return migrate({ url, schema: context.name, sets: migrationSetsOf(context), atEnd: grantStatement(application) });
+  return migrate({ url, schema: context.name, sets: setsOf(context), atEnd: grantStatement(application) });
 }
 
 /** The migrations that `migrateContext` would apply: `orders eventlog/001_tables.sql`. */
@@ -92,7 +96,7 @@ export async function pendingOf(url: string, contexts: Context[]): Promise<strin
   const pending: string[] = [];
   // One after another, so that a process needs no more connections to start than to work.
   for (const context of contexts) {
-    const files = await pendingMigrations({ url, schema: context.name, sets: migrationSetsOf(context) });
+    const files = await pendingMigrations({ url, schema: context.name, sets: setsOf(context) });
     pending.push(...files.map((file) => `${context.name} ${file}`));
   }
   return pending;
@@ -171,6 +175,7 @@ export function openContext(context: Context, options: OpenContextOptions): Loca
     personalData,
     openEvents: eventOpener(sealing),
     openTexts: textOpener(sealing),
+    seals: openRowSeals({ keys, writePlain: personalData.writePlain, place: context.name }),
     archive,
     ownerUrl,
     ownedMs: (stream) => owners?.ownedMs(stream) ?? 0,

@@ -32,7 +32,7 @@ async function called(context: Context): Promise<Set<string>> {
   const nothing = {} as never;
   const ending = new AbortController();
   const tools: CommandTools<Settings> = {
-    ...{ database: {} as never, broker: undefined },
+    ...{ database: {} as never, broker: undefined, tables: nothing },
     ...{ aggregates: nothing, clock: nothing, ids: nothing, sealed: nothing, openTexts: nothing },
     settings: { ...values, PAYMENTS_GATEWAY_URL: 'http://localhost' } as never,
     client(definition) {

@@ -5,6 +5,7 @@
 import type { Aggregates, Decider } from '@caudal/aggregates/types.ts';
 import type { Settings, Values } from '@caudal/config/config.ts';
 import type { PersonalText } from '@caudal/contract/personal.ts';
+import type { RowSeals } from '@caudal/eventlog/personal/row-seals.ts';
 import type { LogReader } from '@caudal/eventlog/types.ts';
 import { checkJobs } from '@caudal/jobs/check-jobs.ts';
 import type { GuardedDatabase, Job } from '@caudal/jobs/types.ts';
@@ -40,6 +41,22 @@ export interface Tools<S extends Settings> {
   sealed: Pick<Aggregates, 'load'>;
   /** Another context's service: a call inside this process, or gRPC. */
   client<Definition extends object>(definition: Definition): Client<Definition>;
+  /** For tables of the context's own. */
+  tables: TableTools;
+}
+
+export interface TableTools {
+  /** A commit there need not be on disk, unless the transaction asks for it (`synchronous_commit`). */
+  database: Database;
+  /** Seals rows with the key of their person. */
+  seals: RowSeals;
+}
+
+/** Tables of a context beside its log: for what changes too often to be events, and for what can't be built anew. */
+export interface ContextTables {
+  migrations: MigrationSet;
+  /** Whether rows are sealed with keys of persons: processes then need these keys. */
+  personal: boolean;
 }
 
 /** What a context with stores of its own works on, beside its log. */
@@ -142,13 +159,13 @@ export interface Context<S extends Settings = Settings> {
   /** The deciders of all entities in its log, for tools that fold any stream. */
   // biome-ignore lint/suspicious/noExplicitAny: a list of deciders of different states has no common type
   deciders: Decider<any, any>[];
+  /** Absent: it has none. */
+  tables?: ContextTables;
   commands(tools: CommandTools<S>): Service[];
   queries(tools: QueryTools<S>): Service[];
   projections: ContextProjection[];
   /** They may open resources, and close them when `signal` fires. */
   sagas(tools: SagaTools<S>): TimedHandler[] | Promise<TimedHandler[]>;
-  /** Tables of its own, beside those of its log. */
-  migrations?: MigrationSet;
   /** Continuous work on stores of its own, by the role worker. Each process with the role does it. */
   workers?(tools: WorkerTools<NoInfer<S>>): Running[];
   /** The queues of work that they read if there is a broker, without prefix: an autoscaler goes by their depth. */

@@ -2,6 +2,7 @@
  * Every entity of the contract. Contexts read each other's events through these, and never import each other's code.
  */
 import { entity } from './entity.ts';
+import { CartErasureEvent, CartEvent } from './gen/caudal/carts/v1/events.ts';
 import { ProductEvent } from './gen/caudal/catalog/v1/events.ts';
 import { ApiKeyEvent, KeyOwnerEvent, OwnerErasureEvent, RevocationEvent } from './gen/caudal/credentials/v1/events.ts';
 import { CustomerEvent } from './gen/caudal/customers/v1/events.ts';
@@ -12,6 +13,8 @@ import { ApprovalEvent, PaymentEvent, WalletEvent } from './gen/caudal/payments/
 import { ShipmentEvent } from './gen/caudal/shipping/v1/events.ts';
 import { ParcelEvent } from './gen/caudal/tracking/v1/events.ts';
 
+export const cart = entity('carts.cart', CartEvent);
+export const cartErasure = entity('carts.erasure', CartErasureEvent);
 export const product = entity('catalog.product', ProductEvent);
 export const customer = entity('customers.customer', CustomerEvent);
 export const apiKey = entity('credentials.key', ApiKeyEvent);
@@ -32,6 +35,8 @@ export const parcel = entity('tracking.parcel', ParcelEvent);
 
 /** All entities, for tools that show any event. */
 export const entities = [
+  cart,
+  cartErasure,
   product,
   customer,
   apiKey,

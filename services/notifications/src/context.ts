@@ -2,6 +2,7 @@
 import { setting } from '@caudal/config/setting.ts';
 import { defineContext } from '@caudal/context/context.ts';
 import { logPermissions } from '@caudal/context/log-permissions.ts';
+import { CartQueryServiceService } from '@caudal/contract/gen/caudal/carts/v1/carts.ts';
 import { CustomerQueryServiceService } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
 import { OrderQueryServiceService } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import { PaymentQueryServiceService } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
@@ -10,6 +11,7 @@ import { createSagaHandler } from '@caudal/sagas/saga-handler.ts';
 import { notificationDecider } from './domain/notification.ts';
 import { recipientDecider } from './domain/recipient.ts';
 import { logMailer, smtpMailer } from './mailer.ts';
+import { cartMails } from './sagas/cart-mails.ts';
 import { orderMails } from './sagas/order-mails.ts';
 import { refundMails } from './sagas/refund-mails.ts';
 import { shipmentMails } from './sagas/shipment-mails.ts';
@@ -45,12 +47,13 @@ export const notifications = defineContext({
     }),
   },
   permissions: [
+    'carts.carts.read:any',
     'customers.customers.read:any',
     'customers.emails.read_codes',
     'orders.orders.read:any',
     'payments.payments.read:any',
     'shipping.shipments.read:any',
-    ...logPermissions('customers', 'orders', 'payments', 'shipping'),
+    ...logPermissions('carts', 'customers', 'orders', 'payments', 'shipping'),
   ],
   deciders: [notificationDecider, recipientDecider],
   commands: () => [],
@@ -74,6 +77,7 @@ export const notifications = defineContext({
       shipmentMails({ ...mails, shipping: client(ShippingQueryServiceService) }),
       refundMails({ ...mails, payments: client(PaymentQueryServiceService) }),
       verificationMails({ customers, ...post }),
+      cartMails({ carts: client(CartQueryServiceService), customers, ...post }),
     ];
     return sagas.map((saga) => createSagaHandler({ saga, aggregates, database, clock, signal }));
   },

@@ -18,5 +18,9 @@ export const reasons = {
     code: 'FAILED_PRECONDITION',
     meaning: 'The tracking number was corrected before the mail was sent: another mail has the new one.',
   },
+  NOT_WANTED: {
+    code: 'FAILED_PRECONDITION',
+    meaning: 'The cart is empty by now, or the customer no longer wants to be reminded of it.',
+  },
   TEMPLATE_UNKNOWN: { code: 'FAILED_PRECONDITION', meaning: 'There is no text for this kind of notification.' },
 } satisfies Record<string, Reason>;

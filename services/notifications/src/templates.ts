@@ -233,6 +233,16 @@ export function composeVerification({
   return { ...mail, secret };
 }
 
+/** Writes the mail that reminds of a cart. */
+export function composeReminder({ lines, ...to }: Pick<Recipient, 'notificationId' | 'to'> & { lines: number }): Mail {
+  return mailOf(to, {
+    subject: 'Your cart is waiting',
+    body:
+      `There ${lines === 1 ? 'is an article' : `are ${lines} articles`} in your cart that you have not ordered yet. ` +
+      'Prices and stock may have changed.\n\nYou get this mail because you have asked to be reminded.\n',
+  });
+}
+
 /** Greets nobody by name: a name is what its owner wrote. */
 function mailOf({ notificationId, to }: Pick<Recipient, 'notificationId' | 'to'>, { subject, body }: Text): Mail {
   return { id: notificationId, to, subject, text: `Hello,\n\n${body}` };

@@ -45,7 +45,7 @@ export const tracking = defineContext({
     }),
   },
   permissions: ['shipping.shipments.read:any', 'shipping.shipments.write', ...logPermissions('shipping')],
-  migrations,
+  tables: { migrations, personal: false },
   deciders: [parcelDecider],
   commands: ({ database, broker, clock, settings }) => [
     trackingService({ queue: openQueue({ database, broker, maxTraces: settings.TRACKING_QUEUE_TRACES }), clock }),

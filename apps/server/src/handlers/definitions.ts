@@ -62,6 +62,7 @@ export async function sagaDefinitions(
     client: () => nothing,
     openTexts: nothing,
     sealed: nothing,
+    tables: nothing,
   };
   const handlers = await context.sagas({
     ...tools,

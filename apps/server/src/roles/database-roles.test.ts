@@ -30,6 +30,7 @@ const changeable = [
 ];
 /** Tables that a context has beside its log. */
 const own: Record<string, { changeable: string[]; definers: string[] }> = {
+  carts: { changeable: ['cart_commands', 'carts'], definers: [] },
   tracking: {
     changeable: ['parcel_changes', 'parcels', 'trace_inbox'],
     definers: ['make_trace_partitions', 'make_trace_partitions'],

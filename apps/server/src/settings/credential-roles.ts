@@ -8,7 +8,9 @@ export const rolesWithPersonalData: readonly Role[] = ['command', 'query', 'saga
 
 /** The contexts that keep what is personal. */
 export const contextsWithPersonalData: readonly string[] = contexts
-  .filter(({ deciders }) => deciders.some(({ entity }) => protectionsOf(entity.name).size > 0))
+  .filter(
+    ({ deciders, tables }) => tables?.personal || deciders.some(({ entity }) => protectionsOf(entity.name).size > 0),
+  )
   .map(({ name }) => name);
 
 const views: readonly Role[] = ['query', 'projector', 'jobs'];

@@ -189,7 +189,9 @@ describe('a seal', () => {
 test('the function that the docs give to other programs agrees', () => {
   const page = readFileSync(new URL('../../../../docs/message-seals.md', import.meta.url), 'utf8');
   const [, source] = /```ts\n([\s\S]*?)```/.exec(page)!;
-  const code = stripTypeScriptTypes(source!).replace(/^import .*$/m, '').replace('export function', 'function');
+  const code = stripTypeScriptTypes(source!)
+    .replace(/^import .*$/m, '')
+    .replace('export function', 'function');
   const names = { createHash, createPublicKey, verify, Buffer };
   const isSealed = runInNewContext(`${code}; isSealed`, names) as (message: object, key: object) => boolean;
   const jwk = relay.publicKey.export({ format: 'jwk' });

@@ -32,7 +32,8 @@ export interface NotificationRequested {
   customerId: string;
   /**
    * The text: "order_confirmed", "order_shipped", "order_delivered", "order_rejected", "order_cancelled",
-   * "shipment_dispatched", "shipment_tracking_corrected", "shipment_withdrawn", "payment_refunded" or "email_verification".
+   * "shipment_dispatched", "shipment_tracking_corrected", "shipment_withdrawn", "payment_refunded", "email_verification"
+   * or "cart_abandoned".
    */
   template: string;
   orderId: string;

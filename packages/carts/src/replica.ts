@@ -1,0 +1,113 @@
+/**
+ * A device's copy of a cart. It changes the copy at once, also offline for days, and sends what the server lacks when it can. A sync that
+ * was lost on the way, or whose answer was, is sent again: it changes nothing twice.
+ */
+import {
+  addToLine,
+  type Cart,
+  contribution,
+  emptyCart,
+  isRemoved,
+  type Line,
+  merge,
+  quantityOf,
+  removeLine,
+} from './cart.ts';
+
+export interface Replica {
+  /** A UUIDv7 that only this copy has: another cart, or a copy that was begun anew, has another one. */
+  device: string;
+  /** What the device knows. */
+  cart: Cart;
+  /** What the server has confirmed. */
+  confirmed: Cart;
+  /** The server's version of the cart that the device has seen; 0 before the first sync. */
+  version: number;
+}
+
+export function newReplica(device: string): Replica {
+  return { device, cart: emptyCart(), confirmed: emptyCart(), version: 0 };
+}
+
+/** What `cart` has and `known` lacks. Merged with `known`, it gives `cart`. */
+export function changesSince(cart: Cart, known: Cart): Cart {
+  const changes = emptyCart();
+  for (const [device, seq] of cart.seen) if (seq > (known.seen.get(device) ?? 0)) changes.seen.set(device, seq);
+  for (const [key, line] of cart.lines) {
+    const other = known.lines.get(key);
+    const changed: Line = new Map();
+    for (const [device, entry] of line) {
+      const there = other?.get(device);
+      if (entry.seq !== there?.seq || entry.removedSeq !== there.removedSeq) changed.set(device, entry);
+    }
+    if (changed.size > 0) changes.lines.set(key, changed);
+  }
+  for (const [name, field] of cart.fields) {
+    if (JSON.stringify(field) !== JSON.stringify(known.fields.get(name))) changes.fields.set(name, field);
+  }
+  return changes;
+}
+
+/** What the device has to send. */
+export function pendingChanges({ cart, confirmed }: Replica): Cart {
+  return changesSince(cart, confirmed);
+}
+
+/** Whether the device has something to send. */
+export function hasPending(replica: Replica): boolean {
+  const { lines, fields } = pendingChanges(replica);
+  return lines.size > 0 || fields.size > 0;
+}
+
+/** The answer to a sync: what the device lacked. */
+export interface Answer {
+  /** The version that the request named: of 0 the answer is the whole cart. */
+  base: number;
+  version: number;
+  changes: Cart;
+}
+
+/** The copy after a sync: `sent` has arrived. Removed lines that the server knows are forgotten. */
+export function received(replica: Replica, sent: Cart, { base, version, changes }: Answer): Replica {
+  const cart = merge(replica.cart, changes);
+  const arrived = merge(replica.confirmed, sent);
+  const unsent = changesSince(replica.cart, arrived).lines;
+  const confirmed = merge(arrived, changes);
+  // What the whole cart lacks was removed, and is forgotten.
+  const isGone = (key: string) => base === 0 && !changes.lines.has(key) && !unsent.has(key);
+  for (const [key, line] of cart.lines) {
+    const other = confirmed.lines.get(key);
+    const isDone = other !== undefined && isRemoved(line) && isRemoved(other);
+    if (!isDone && !isGone(key)) continue;
+    cart.lines.delete(key);
+    confirmed.lines.delete(key);
+  }
+  return { ...replica, cart, confirmed, version: Math.max(version, replica.version) };
+}
+
+/** The copy as one that has sent nothing yet: for the customer's cart after a login, or when the server has lost what it had. */
+export function unconfirmed(replica: Replica): Replica {
+  return { ...replica, confirmed: emptyCart(), version: 0 };
+}
+
+/**
+ * The copy anew over the server's cart, under another device's id, when the server has forgotten what the old copy was based on.
+ * What the device has added, taken away and removed since its last sync is done again.
+ */
+export function rebased(replica: Replica, server: Omit<Answer, 'base'>, device: string, nowMs: number): Replica {
+  const { cart: own, confirmed, device: former } = replica;
+  let cart = server.changes;
+  for (const [key, line] of own.lines) {
+    const before = confirmed.lines.get(key);
+    const added = contributed(line, former) - contributed(before, former);
+    if (quantityOf(before) > 0 && quantityOf(line) === 0) cart = removeLine(cart, key);
+    else if (added !== 0) cart = addToLine(cart, key, added, { device, nowMs });
+  }
+  const { fields } = merge(cart, { ...emptyCart(), fields: changesSince(own, confirmed).fields });
+  return { device, cart: { ...cart, fields }, confirmed: server.changes, version: server.version };
+}
+
+function contributed(line: Line | undefined, device: string): number {
+  const entry = line?.get(device);
+  return entry ? contribution(entry) : 0;
+}

@@ -1,0 +1,40 @@
+/**
+ * Stamps of a hybrid logical clock: later than every stamp that the device has seen, and near its clock. So what a device with a slow
+ * clock writes after it has seen another write counts as later than that one. A server refuses stamps that lie ahead of its own clock.
+ */
+
+/** When something was written. Stamps of one device differ. */
+export interface Stamp {
+  /** Milliseconds since 1970. */
+  ms: number;
+  /** Orders stamps of one millisecond. */
+  count: number;
+  /** The device that has written it. */
+  device: string;
+}
+
+/** Negative if `a` is the earlier one. Stamps of one moment are ordered by their devices' ids: any order will do, if all agree. */
+export function compareStamps(a: Stamp, b: Stamp): number {
+  return a.ms - b.ms || a.count - b.count || compareTexts(a.device, b.device);
+}
+
+/** By code units: the same order on every machine, whatever its language. */
+export function compareTexts(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/** A stamp after `last`, which is the latest one that the device knows. */
+export function stampAfter(last: Stamp | undefined, nowMs: number, device: string): Stamp {
+  if (!last || nowMs > last.ms) return { ms: nowMs, count: 0, device };
+  return { ms: last.ms, count: last.count + 1, device };
+}
+
+export function isStamp(value: unknown): value is Stamp {
+  const { ms, count, device } = (value ?? {}) as Stamp;
+  return isCount(ms) && isCount(count) && typeof device === 'string' && device.length <= 36;
+}
+
+/** Whether it is a whole number that is exact in every language. */
+export function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}

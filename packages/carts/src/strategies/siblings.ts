@@ -1,0 +1,61 @@
+/**
+ * A text with a vector clock: a write replaces what its device has seen. Texts that were written without sight of each other are
+ * siblings: all of them are shown, until a device that has seen them writes again. A device has one at most.
+ */
+import { compareStamps, compareTexts, isCount, isStamp, type Stamp } from '../stamp.ts';
+import { maxTextLength, type Strategy, textOf } from './strategy.ts';
+
+/** How many writes of each device were seen: sorted by device. */
+type Clock = [string, number][];
+
+interface Sibling {
+  text: string;
+  stamp: Stamp;
+  clock: Clock;
+}
+
+const mostDevices = 200;
+
+const countOf = (clock: Clock, device: string) => clock.find(([of]) => of === device)?.[1] ?? 0;
+const covers = (a: Clock, b: Clock) => b.every(([device, count]) => countOf(a, device) >= count);
+
+function joined(a: Clock, b: Clock): Clock {
+  const devices = [...new Set([...a, ...b].map(([device]) => device))].sort(compareTexts);
+  return devices.map((device) => [device, Math.max(countOf(a, device), countOf(b, device))]);
+}
+
+const order = (a: Sibling, b: Sibling) => compareStamps(a.stamp, b.stamp) || compareTexts(a.text, b.text);
+
+/** Drops those that another one has seen. Of equal clocks, which broken devices make, the later one stays. */
+function latest(all: Sibling[]): Sibling[] {
+  const isReplaced = (one: Sibling) =>
+    all.some((other) => covers(other.clock, one.clock) && (!covers(one.clock, other.clock) || order(one, other) < 0));
+  const kept = all.filter((one) => !isReplaced(one)).sort(order);
+  return kept.filter((one, n) => n === 0 || order(kept[n - 1]!, one) !== 0);
+}
+
+export const siblings: Strategy<Sibling[]> = {
+  write(state = [], value, { stamp }) {
+    const seen = state.reduce<Clock>((clock, one) => joined(clock, one.clock), []);
+    return [{ text: textOf(value), stamp, clock: joined(seen, [[stamp.device, countOf(seen, stamp.device) + 1]]) }];
+  },
+  merge: (a, b) => latest([...a, ...b]),
+  values: (state) => state.map(({ text }) => text).filter((text) => text !== ''),
+  stamp: (state) =>
+    state
+      .map(({ stamp }) => stamp)
+      .sort(compareStamps)
+      .at(-1),
+  isState: (value): value is Sibling[] =>
+    Array.isArray(value) &&
+    value.length <= mostDevices &&
+    value.every(
+      ({ text, stamp, clock }) =>
+        typeof text === 'string' &&
+        text.length <= maxTextLength &&
+        isStamp(stamp) &&
+        Array.isArray(clock) &&
+        clock.length <= mostDevices &&
+        clock.every((entry) => Array.isArray(entry) && typeof entry[0] === 'string' && isCount(entry[1])),
+    ),
+};

@@ -1,0 +1,36 @@
+/** One text: the last, or the first, that was written. */
+import { compareStamps, compareTexts, isStamp, type Stamp } from '../stamp.ts';
+import { maxTextLength, type Strategy, textOf } from './strategy.ts';
+
+export interface Written {
+  text: string;
+  stamp: Stamp;
+}
+
+const isWritten = (value: unknown): value is Written => {
+  const { text, stamp } = (value ?? {}) as Written;
+  return typeof text === 'string' && text.length <= maxTextLength && isStamp(stamp);
+};
+
+/** One stamp with two texts is the work of a broken device: any order will do, if all agree. */
+const compare = (a: Written, b: Written) => compareStamps(a.stamp, b.stamp) || compareTexts(a.text, b.text);
+
+const common = {
+  values: ({ text }: Written) => (text === '' ? [] : [text]),
+  stamp: ({ stamp }: Written) => stamp,
+  isState: isWritten,
+};
+
+/** The text that was written last. The empty text clears the field. */
+export const lastWriterWins: Strategy<Written> = {
+  write: (_, value, { stamp }) => ({ text: textOf(value), stamp }),
+  merge: (a, b) => (compare(a, b) >= 0 ? a : b),
+  ...common,
+};
+
+/** The text that was written first. It stays. */
+export const firstWriterWins: Strategy<Written> = {
+  write: (state, value, { stamp }) => state ?? { text: textOf(value), stamp },
+  merge: (a, b) => (compare(a, b) <= 0 ? a : b),
+  ...common,
+};

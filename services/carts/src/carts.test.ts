@@ -1,0 +1,244 @@
+/** Carts of customers and guests on a real PostgreSQL. */
+import { addToLine, emptyCart, linesOf } from '@caudal/carts/cart.ts';
+import { decodeCart, encodeCart } from '@caudal/carts/encoding.ts';
+import { newReplica, pendingChanges, type Replica, received, unconfirmed } from '@caudal/carts/replica.ts';
+import {
+  AddToCartRequest,
+  CartLineProblem,
+  CartView,
+  LoginRule,
+  SetCartFieldRequest,
+  SetCartQuantityRequest,
+  SyncCartRequest,
+} from '@caudal/contract/gen/caudal/carts/v1/carts.ts';
+import { newId } from '@caudal/kernel/ids.ts';
+import { refusalOf, testCall } from '@caudal/testing/call.ts';
+import { describeWith } from '@caudal/testing/describe-with.ts';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { type CartWorld, cartWorld } from './testing/world.ts';
+
+const textOf = (bytes: Uint8Array) => Buffer.from(bytes).toString('base64url');
+const cartOf = (text: string) => decodeCart(Buffer.from(text, 'base64url'));
+
+describeWith(['postgres'], 'carts', () => {
+  let world: CartWorld;
+  beforeAll(async () => {
+    world = await cartWorld();
+  }, 60_000);
+  afterAll(() => world?.drop());
+
+  const add = (customerId: string, productId: string, quantity: number, requestId?: string, carts = world.carts) =>
+    carts.addToCart(
+      AddToCartRequest.fromPartial({ customerId, productId, quantity: BigInt(quantity) }),
+      testCall({ requestId, content: `${productId} ${quantity}` }),
+    );
+  const get = (customerId: string, view: CartView = CartView.CART_VIEW_BASIC) =>
+    world.queries.getCart({ customerId, view, readMask: undefined }, testCall());
+  const quantitiesOf = async (customerId: string) =>
+    Object.fromEntries((await get(customerId)).lines.map((line) => [line.productId, Number(line.quantity)]));
+
+  const request = (copy: Replica, changes = pendingChanges(copy)) => ({
+    deviceId: copy.device,
+    baseVersion: BigInt(copy.version),
+    confirmedChange: BigInt(copy.confirmed.seen.get(copy.device) ?? 0),
+    changes: textOf(encodeCart(changes)),
+  });
+  async function synced(copy: Replica, customerId: string, carts = world.carts): Promise<Replica> {
+    const sent = pendingChanges(copy);
+    const answer = await carts.syncCart(
+      SyncCartRequest.fromPartial({ customerId, ...request(copy, sent) }),
+      testCall(),
+    );
+    return received(copy, sent, {
+      base: copy.version,
+      version: Number(answer.version),
+      changes: cartOf(answer.changes),
+    });
+  }
+  const adding = (copy: Replica, productId: string, pieces: number): Replica => ({
+    ...copy,
+    cart: addToLine(copy.cart, productId, pieces, { device: copy.device, nowMs: Date.now() }),
+  });
+
+  test('two devices and a caller without a copy come to one cart, with every byte the same', async () => {
+    let phone = adding(newReplica(newId()), 'MUG', 2);
+    let laptop = adding(newReplica(newId()), 'MUG', 3);
+    await add('ada', 'TEA', 1);
+    phone = await synced(phone, 'ada');
+    laptop = await synced(laptop, 'ada');
+    phone = await synced(phone, 'ada');
+    expect(await quantitiesOf('ada')).toEqual({ MUG: 5, TEA: 1 });
+    expect(textOf(encodeCart(phone.cart))).toBe(textOf(encodeCart(laptop.cart)));
+  });
+
+  test('a repeat with the same request id adds nothing, and with another content is refused', async () => {
+    const requestId = newId();
+    await add('bob', 'MUG', 2, requestId);
+    await add('bob', 'MUG', 2, requestId);
+    expect(await quantitiesOf('bob')).toEqual({ MUG: 2 });
+    expect(await refusalOf(add('bob', 'MUG', 3, requestId))).toMatchObject({ reason: 'REQUEST_ID_REUSED' });
+  });
+
+  test('1,000 adds of 50 devices and two processes at the same time: none is lost', async () => {
+    const other = world.otherProcess();
+    const copies = Array.from({ length: 50 }, () => newReplica(newId()));
+    await Promise.all(
+      copies.map(async (begun, n) => {
+        let copy = begun;
+        for (let round = 0; round < 10; round++) {
+          copy = await synced(adding(copy, 'MUG', 1), 'eve', n % 2 ? other : world.carts);
+          await add('eve', 'TEA', 1, newId(), n % 2 ? world.carts : other);
+        }
+      }),
+    );
+    expect(await quantitiesOf('eve')).toEqual({ MUG: 500, TEA: 500 });
+  }, 60_000);
+
+  test('quantities and fields are set, and what is wrong is refused with the field', async () => {
+    await add('fay', 'MUG', 2);
+    const set = (quantity: bigint) =>
+      world.carts.setCartQuantity(
+        SetCartQuantityRequest.fromPartial({ customerId: 'fay', productId: 'MUG', quantity }),
+        testCall(),
+      );
+    expect((await set(7n)).lines).toMatchObject([{ productId: 'MUG', quantity: 7n }]);
+    expect((await set(0n)).lines).toEqual([]);
+    const field = (name: string, value: string) =>
+      world.carts.setCartField(SetCartFieldRequest.fromPartial({ customerId: 'fay', name, value }), testCall());
+    await field('coupon', 'TEN');
+    expect((await field('labels', 'gift')).fields).toMatchObject([
+      { name: 'coupon', values: ['TEN'] },
+      { name: 'labels', values: ['gift'] },
+    ]);
+    await expect(field('colour', 'red')).rejects.toMatchObject({ violations: [{ field: 'name' }] });
+    const broken = SyncCartRequest.fromPartial({ customerId: 'fay', deviceId: newId(), changes: 'AAAA' });
+    await expect(world.carts.syncCart(broken, testCall())).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      violations: [{ field: 'changes' }],
+    });
+  });
+
+  test('the cart explains itself: which device added what, and what has changed under it', async () => {
+    world.sell('CUP');
+    world.sell('POT', { available: 1n });
+    await add('gus', 'CUP', 1);
+    await add('gus', 'POT', 2);
+    const phone = await synced(adding(newReplica(newId()), 'CUP', 2), 'gus');
+    world.sell('CUP', { price: { minorUnits: 700n, currency: 'GBP' } });
+    world.pass(10_000);
+    const { lines } = await get('gus', CartView.CART_VIEW_EXPLAINED);
+    expect(lines).toMatchObject([
+      {
+        productId: 'CUP',
+        quantity: 3n,
+        unitPrice: { minorUnits: 700n },
+        firstUnitPrice: { minorUnits: 650n },
+        problems: [CartLineProblem.CART_LINE_PROBLEM_PRICE_CHANGED],
+        contributions: [
+          { deviceId: 'server', quantity: 1n, rule: 'sum of devices' },
+          { deviceId: phone.device, quantity: 2n, rule: 'sum of devices' },
+        ],
+      },
+      { productId: 'POT', problems: [CartLineProblem.CART_LINE_PROBLEM_OUT_OF_STOCK] },
+    ]);
+  });
+
+  test('nothing of a cart is readable in its row', async () => {
+    await add('hal', 'SECRET-PRODUCT', 1);
+    const [row] = await world.database.query<{ content: Buffer }>({
+      text: "SELECT content FROM carts WHERE cart_id = 'c/hal'",
+    });
+    expect(row!.content.toString('latin1')).not.toContain('SECRET-PRODUCT');
+    world.erased.add('hal');
+    expect(await refusalOf(get('hal'))).toMatchObject({ reason: 'CUSTOMER_ERASED' });
+  });
+
+  describe('a guest', () => {
+    const guestWith = async (pieces: Record<string, number>) => {
+      const guest = await world.guests.createGuestCart({}, testCall());
+      let cart = emptyCart();
+      const device = newId();
+      for (const [productId, quantity] of Object.entries(pieces))
+        cart = addToLine(cart, productId, quantity, { device, nowMs: Date.now() });
+      const sent = { deviceId: device, baseVersion: 0n, confirmedChange: 0n, changes: textOf(encodeCart(cart)) };
+      await world.guests.syncGuestCart({ ...guest, ...sent }, testCall());
+      return guest;
+    };
+    const merge = (customerId: string, guest: { guestCartId: string; guestToken: string }, rule: LoginRule) =>
+      world.carts.mergeGuestCart({ customerId, ...guest, rule }, testCall());
+    const ask = (guest: { guestCartId: string; guestToken: string }) =>
+      world.guests.syncGuestCart(
+        { ...guest, deviceId: newId(), baseVersion: 0n, confirmedChange: 0n, changes: '' },
+        testCall(),
+      );
+
+    test('has a cart that only its token opens', async () => {
+      const guest = await guestWith({ MUG: 1 });
+      const other = await guestWith({ TEA: 1 });
+      expect(linesOf(cartOf((await ask(guest)).changes))).toEqual([{ key: 'MUG', quantity: 1 }]);
+      const wrong = { guestCartId: guest.guestCartId, guestToken: other.guestToken };
+      expect(await refusalOf(ask(wrong))).toEqual({ code: 'NOT_FOUND', reason: 'GUEST_CART_NOT_FOUND' });
+      expect(await refusalOf(ask({ ...guest, guestCartId: newId() }))).toMatchObject({ code: 'NOT_FOUND' });
+      expect(await refusalOf(merge('mallory', wrong, LoginRule.LOGIN_RULE_SUM))).toMatchObject({
+        reason: 'GUEST_CART_NOT_FOUND',
+      });
+      const together = await Promise.allSettled([ask(wrong), ask(guest), ask(wrong)]);
+      expect(together.map(({ status }) => status)).toEqual(['rejected', 'fulfilled', 'rejected']);
+    });
+
+    test.each([
+      ['sum', LoginRule.LOGIN_RULE_SUM, 7],
+      ['max', LoginRule.LOGIN_RULE_MAX, 5],
+      ['keep mine', LoginRule.LOGIN_RULE_KEEP_MINE, 2],
+      ['keep theirs', LoginRule.LOGIN_RULE_KEEP_THEIRS, 5],
+    ])('logs in with the rule "%s", once, and lines of one cart stay', async (name, rule, expected) => {
+      const customerId = `ida ${name}`.replaceAll(' ', '-');
+      await add(customerId, 'MUG', 2);
+      await add(customerId, 'MINE', 1);
+      const guest = await guestWith({ MUG: 5, THEIRS: 3 });
+      await merge(customerId, guest, rule);
+      await merge(customerId, guest, rule);
+      expect(await quantitiesOf(customerId)).toEqual({ MUG: expected, MINE: 1, THEIRS: 3 });
+      expect(await refusalOf(ask(guest))).toMatchObject({ reason: 'GUEST_CART_MERGED' });
+    });
+
+    test('is asked where both have a line, and nothing changes until it has answered', async () => {
+      await add('jan', 'MUG', 2);
+      const guest = await guestWith({ MUG: 5, TEA: 1 });
+      const { conflicts } = await merge('jan', guest, LoginRule.LOGIN_RULE_ASK);
+      expect(conflicts).toMatchObject([{ productId: 'MUG', mine: 2n, theirs: 5n }]);
+      expect(await quantitiesOf('jan')).toEqual({ MUG: 2 });
+      await merge('jan', guest, LoginRule.LOGIN_RULE_MAX);
+      expect(await quantitiesOf('jan')).toEqual({ MUG: 5, TEA: 1 });
+    });
+
+    test('of another buyer on the same device cannot take what the first one has brought', async () => {
+      const guest = await guestWith({ MUG: 5 });
+      const logins = await Promise.allSettled([
+        merge('kim', guest, LoginRule.LOGIN_RULE_SUM),
+        merge('leo', guest, LoginRule.LOGIN_RULE_SUM),
+      ]);
+      expect(logins.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+      const pieces = [await quantitiesOf('kim'), await quantitiesOf('leo')];
+      expect(pieces.filter(({ MUG }) => MUG === 5)).toHaveLength(1);
+      expect(pieces.filter(({ MUG }) => MUG === undefined)).toHaveLength(1);
+    });
+
+    test('keeps on from the device that was offline at the login', async () => {
+      const device = newReplica(newId());
+      const guest = await world.guests.createGuestCart({}, testCall());
+      let copy = adding(device, 'MUG', 1);
+      const sent = pendingChanges(copy);
+      const answer = await world.guests.syncGuestCart({ ...guest, ...request(copy, sent) }, testCall());
+      copy = received(copy, sent, {
+        base: copy.version,
+        version: Number(answer.version),
+        changes: cartOf(answer.changes),
+      });
+      await merge('mia', guest, LoginRule.LOGIN_RULE_SUM);
+      copy = await synced(unconfirmed(adding(copy, 'MUG', 2)), 'mia');
+      expect(linesOf(copy.cart)).toEqual([{ key: 'MUG', quantity: 3 }]);
+      expect(await quantitiesOf('mia')).toEqual({ MUG: 3 });
+    });
+  });
+});

@@ -1,0 +1,149 @@
+/** Changes the carts of customers: caudal.carts.v1.CartService. */
+import { addToLine, type Cart, setQuantity } from '@caudal/carts/cart.ts';
+import { encodeCart } from '@caudal/carts/encoding.ts';
+import { type FieldsConfig, writeField } from '@caudal/carts/fields.ts';
+import { itemOf, lineKey } from '@caudal/carts/line-key.ts';
+import { checkTexts } from '@caudal/context/texts.ts';
+import { type Cart as CartMessage, CartServiceService, CartView } from '@caudal/contract/gen/caudal/carts/v1/carts.ts';
+import type { RowSeals } from '@caudal/eventlog/personal/row-seals.ts';
+import { invalidField } from '@caudal/kernel/errors.ts';
+import type { Clock } from '@caudal/kernel/time.ts';
+import { type Call, service } from '@caudal/rpc/types.ts';
+import { cartMessage } from '../cart-message.ts';
+import { answerTo, changedTo, isWorthWriting, type StoredCart, serverDevice, sync } from '../domain/stored-cart.ts';
+import type { Products } from '../prices.ts';
+import type { CartRow, CartStore } from '../store/cart-store.ts';
+import { type CartKey, customerKey } from '../store/keys.ts';
+import { type CheckOutDependencies, checkOutCart } from './check-out.ts';
+import { decodeChanges } from './decode-changes.ts';
+import { mergeGuestCart } from './merge-guest.ts';
+import { reserveCart } from './reserve.ts';
+
+export interface CartDependencies extends CheckOutDependencies {
+  store: CartStore;
+  seals: RowSeals;
+  products: Products;
+  fields: FieldsConfig;
+  clock: Clock;
+}
+
+export function cartService(dependencies: CartDependencies) {
+  const { store, seals, fields, clock } = dependencies;
+  return service(CartServiceService, {
+    async syncCart({ customerId, ...request }, call) {
+      return syncRow(dependencies, await customerKey(seals, customerId), request, call);
+    },
+    addToCart({ customerId, productId, options, quantity }, call) {
+      const key = keyOf(productId, options);
+      return change(customerId, call, [key], (cart, by) => addToLine(cart, key, Number(quantity), by));
+    },
+    setCartQuantity({ customerId, productId, options, quantity }, call) {
+      const key = keyOf(productId, options);
+      return change(customerId, call, [key], (cart, by) => setQuantity(cart, key, Number(quantity), by));
+    },
+    setCartField({ customerId, name, value }, call) {
+      return change(customerId, call, [], (cart, by) => ({ ...cart, fields: written(cart, name, value, by) }));
+    },
+    mergeGuestCart: mergeGuestCart(dependencies),
+    reserveCart: reserveCart(dependencies),
+    checkOutCart: checkOutCart(dependencies),
+  });
+
+  /** A change of a caller without a copy: the server is its author. */
+  async function change(
+    customerId: string,
+    call: Call,
+    lines: string[],
+    act: (cart: Cart, by: { device: string; nowMs: number }) => Cart,
+  ): Promise<CartMessage> {
+    const key = await customerKey(seals, customerId);
+    const found = await dependencies.products.now(productsOf(lines), call);
+    const shown = { customerId, view: CartView.CART_VIEW_BASIC };
+    return store.change({
+      key,
+      commandId: call.commandId,
+      signal: call.signal,
+      decide(row) {
+        const now = clock();
+        const cart = act(row.stored.cart, { device: serverDevice, nowMs: now.getTime() });
+        const stored = withPrices(changedTo(row.stored, cart), lines, found);
+        const after = stored === row.stored ? row : { ...row, exists: true, stored, changedAt: now };
+        return { row: after, reply: cartMessage(after, shown) };
+      },
+      repeat: (row) => cartMessage(row, shown),
+    });
+  }
+
+  function written(cart: Cart, name: string, value: string, { device, nowMs }: { device: string; nowMs: number }) {
+    const strategy = Object.hasOwn(fields, name) ? fields[name] : undefined;
+    const isNumber = strategy === 'sum' || strategy === 'maximum';
+    if (isNumber && !/^-?[0-9]{1,12}$/.test(value))
+      throw invalidField('value', `must be a whole number: "${name}" has the strategy ${strategy}`);
+    try {
+      return writeField(cart.fields, { name, value: isNumber ? Number(value) : value, device, nowMs }, fields);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      throw invalidField(strategy ? 'value' : 'name', error.message);
+    }
+  }
+}
+
+const productsOf = (lines: string[]) => lines.map((key) => itemOf(key).productId);
+
+function keyOf(productId: string, options: Record<string, string>): string {
+  checkTexts('options', options);
+  const key = lineKey({ productId, options });
+  if (key.length > 1_000) throw invalidField('options', 'must have fewer characters in all');
+  return key;
+}
+
+/** Merges what a copy has sent, and answers with what it lacks. */
+export async function syncRow(
+  { store, products, fields, clock }: Pick<CartDependencies, 'store' | 'products' | 'fields' | 'clock'>,
+  key: CartKey,
+  request: { deviceId: string; baseVersion: bigint; confirmedChange: bigint; changes: string },
+  call: Call,
+  check: (row: CartRow) => void = () => {},
+) {
+  const changes = decodeChanges(request.changes);
+  const baseVersion = Number(request.baseVersion);
+  const lines = [...changes.lines.keys()];
+  const found = await products.now(productsOf(lines), call);
+  const answer = (stored: StoredCart) => ({
+    version: BigInt(stored.version),
+    changes: Buffer.from(encodeCart(answerTo(stored, baseVersion))).toString('base64url'),
+    serverTime: clock(),
+  });
+  return store.change({
+    key,
+    signal: call.signal,
+    decide(row) {
+      check(row);
+      const now = clock();
+      const sent = {
+        device: request.deviceId,
+        ...{ baseVersion, changes, confirmedChange: Number(request.confirmedChange) },
+      };
+      const synced = withPrices(sync(row.stored, sent, fields, now), lines, found);
+      const isNews = synced.version > row.stored.version;
+      const changedAt = isNews ? now : row.changedAt;
+      const after = isWorthWriting(row.stored, synced, request.deviceId)
+        ? { ...row, exists: true, stored: synced, changedAt }
+        : row;
+      return { row: after, reply: answer(synced) };
+    },
+    repeat: (row) => answer(row.stored),
+  });
+}
+
+/** Keeps the prices of lines that had none. */
+function withPrices(stored: StoredCart, lines: string[], found: Awaited<ReturnType<Products['now']>>): StoredCart {
+  const prices = new Map(stored.prices);
+  for (const key of lines) {
+    const product = found.get(itemOf(key).productId);
+    if (prices.has(key) || !stored.cart.lines.has(key) || !product || product === 'unknown' || !product.price) continue;
+    const { minorUnits, currency } = product.price;
+    prices.set(key, { minorUnits: String(minorUnits), currency });
+  }
+  return prices.size === stored.prices.size ? stored : { ...stored, prices };
+}

@@ -1,0 +1,149 @@
+/**
+ * Makes an order of a cart, exactly once. The cart fixes the order's id and lines before the order is placed, and gives up neither while
+ * a call may still place it: so a repeat, by whichever caller, places the same order. See docs/carts.md, Checkout.
+ */
+
+import { noReply } from '@caudal/aggregates/no-reply.ts';
+import type { Aggregates } from '@caudal/aggregates/types.ts';
+import { CartView, type CheckedOutCart, type CheckOutCartRequest } from '@caudal/contract/gen/caudal/carts/v1/carts.ts';
+import {
+  type OrderQueryServiceService,
+  type OrderServiceService,
+  PlaceOrderRequest,
+} from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
+import type { CommandId, Origin } from '@caudal/kernel/context.ts';
+import { CaudalError, isCode, isTransient } from '@caudal/kernel/errors.ts';
+import { contentHash, derivedIdAt, timeOfId } from '@caudal/kernel/ids.ts';
+import type { Call, Client } from '@caudal/rpc/types.ts';
+import { cartMessage } from '../cart-message.ts';
+import { cartDecider, checkedOut } from '../domain/cart-history.ts';
+import { beginCheckout, endAttempt, finishCheckout } from '../domain/checkout.ts';
+import type { OrderedLine, StoredCart } from '../domain/stored-cart.ts';
+import { type CartKey, customerKey } from '../store/keys.ts';
+import { type ReserveDependencies, releaseReservation } from './reserve.ts';
+
+export interface CheckOutDependencies extends ReserveDependencies {
+  aggregates: Aggregates;
+  orders: Client<OrderServiceService>;
+  orderQueries: Client<OrderQueryServiceService>;
+}
+
+export function checkOutCart(dependencies: CheckOutDependencies) {
+  const { store, seals, orders, ids, clock } = dependencies;
+  return async (request: CheckOutCartRequest, call: Call): Promise<CheckedOutCart> => {
+    const { customerId } = request;
+    const key = await customerKey(seals, customerId);
+    const attempt = ids();
+    const begun = await begin(key, attempt, call);
+    if (typeof begun === 'string') return answer(key, customerId, begun);
+    const { orderId, lines } = begun.checkout!;
+    await releaseReservation(dependencies, key, begun, call);
+    const order = PlaceOrderRequest.fromPartial({
+      ...{ orderId, customerId, country: request.country, paymentMethod: request.paymentMethod },
+      lines: lines.map(({ productId, quantity }) => ({ productId, quantity: BigInt(quantity) })),
+      expectedTotal: request.expectedTotal,
+    });
+    const hash = contentHash(PlaceOrderRequest.encode(order).finish());
+    const requestId = derivedIdAt(timeOfId(orderId) ?? clock().getTime(), orderId, Buffer.from(hash).toString('hex'));
+    let ordered = lines;
+    try {
+      await orders.placeOrder({ ...order, requestId }, { origin: call.origin, signal: call.signal });
+    } catch (error) {
+      if (!isCode(error, 'ALREADY_EXISTS')) {
+        // Of a refusal it is known that it has placed nothing; of a time-out it is not.
+        if (error instanceof CaudalError && !isTransient(error)) await change(key, (cart) => endAttempt(cart, attempt));
+        throw error;
+      }
+      ordered = (await placedLines(dependencies, orderId, call)) ?? undecided();
+    }
+    await finish(dependencies, { key, customerId, orderId, ordered, checkout: begun.checkouts + 1, ...call });
+    return answer(key, customerId, orderId);
+  };
+
+  /** The cart with its checkout begun; or the order's id, if this is the repeat of a call that has placed it. */
+  function begin(key: CartKey, attempt: string, { commandId, signal }: Call): Promise<StoredCart | string> {
+    return known(key, commandId).then(
+      (orderId) =>
+        orderId ??
+        store.change<StoredCart | string>({
+          ...{ key, signal },
+          decide(row) {
+            const stored = beginCheckout(row.stored, key.cartId, attempt, clock());
+            return { row: { ...row, stored }, reply: stored };
+          },
+          repeat: (row) => row.stored,
+        }),
+    );
+  }
+
+  /** The order that a call with this idempotency key has placed. */
+  async function known(key: CartKey, commandId: CommandId | undefined): Promise<string | undefined> {
+    return commandId && (await store.done(key.cartId, commandId));
+  }
+
+  function change(key: CartKey, act: (stored: StoredCart) => StoredCart): Promise<void> {
+    return store.change({
+      key,
+      decide: (row) => ({ row: { ...row, stored: act(row.stored) }, reply: undefined }),
+      repeat: () => undefined,
+    });
+  }
+
+  async function answer(key: CartKey, customerId: string, orderId: string): Promise<CheckedOutCart> {
+    return { orderId, cart: cartMessage(await store.read(key), { customerId, view: CartView.CART_VIEW_BASIC }) };
+  }
+}
+
+function undecided(): never {
+  throw new CaudalError(
+    'UNAVAILABLE',
+    'CHECKOUT_UNDECIDED',
+    'An earlier checkout of the cart may have placed its order. Repeat it in a moment.',
+    { retryAfterMs: 1_000 },
+  );
+}
+
+/** The lines of an order, as far as views know it. Errors: those of OrderQueryService but NOT_FOUND. */
+export async function placedLines(
+  { orderQueries }: Pick<CheckOutDependencies, 'orderQueries'>,
+  orderId: string,
+  { origin, signal }: Pick<Call, 'origin' | 'signal'>,
+): Promise<OrderedLine[] | undefined> {
+  try {
+    const { lines } = await orderQueries.getOrder({ orderId, readMask: undefined }, { origin, signal });
+    return lines.map(({ productId, quantity }) => ({ productId, quantity: Number(quantity) }));
+  } catch (error) {
+    if (isCode(error, 'NOT_FOUND')) return undefined;
+    throw error;
+  }
+}
+
+/** Records the order, and takes its lines out of the cart. May be repeated after a crash in between. */
+export async function finish(
+  { aggregates, store, clock }: Pick<CheckOutDependencies, 'aggregates' | 'store' | 'clock'>,
+  of: {
+    key: CartKey;
+    customerId: string;
+    orderId: string;
+    ordered: OrderedLine[];
+    checkout: number;
+    origin: Origin;
+    commandId?: CommandId;
+  },
+): Promise<void> {
+  const { key, customerId, orderId, ordered, checkout, origin, commandId } = of;
+  await aggregates.execute({
+    ...{ decider: cartDecider, id: customerId, origin },
+    ...{ reply: () => undefined, replyCodec: noReply },
+    decide: (state) => checkedOut(state, { customerId, orderId, checkout: BigInt(checkout) }),
+  });
+  await store.change({
+    ...{ key, commandId },
+    decide(row) {
+      const stored = finishCheckout(row.stored, orderId, ordered);
+      const after = stored === row.stored ? row : { ...row, stored, changedAt: clock() };
+      return { row: after, reply: undefined, answer: orderId };
+    },
+    repeat: () => undefined,
+  });
+}

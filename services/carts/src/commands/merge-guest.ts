@@ -1,0 +1,61 @@
+/** Takes a guest's cart into the customer's at a login: both rows change in one transaction. */
+
+import { emptyCart } from '@caudal/carts/cart.ts';
+import { itemOf } from '@caudal/carts/line-key.ts';
+import { conflictsOf, mergeOnLogin, type LoginRule as Rule } from '@caudal/carts/login.ts';
+import {
+  type CartConflict,
+  CartView,
+  LoginRule,
+  type MergeGuestCartRequest,
+  type MergeGuestCartResponse,
+} from '@caudal/contract/gen/caudal/carts/v1/carts.ts';
+import { refused } from '@caudal/kernel/errors.ts';
+import { cartMessage } from '../cart-message.ts';
+import { changedTo, newCart, serverDevice } from '../domain/stored-cart.ts';
+import type { CartRow } from '../store/cart-store.ts';
+import { customerKey, guestKey, noGuestCart } from '../store/keys.ts';
+import type { ReserveDependencies } from './reserve.ts';
+
+const rules: Partial<Record<LoginRule, Rule>> = {
+  [LoginRule.LOGIN_RULE_SUM]: 'sum',
+  [LoginRule.LOGIN_RULE_MAX]: 'max',
+  [LoginRule.LOGIN_RULE_KEEP_MINE]: 'keep_mine',
+  [LoginRule.LOGIN_RULE_KEEP_THEIRS]: 'keep_theirs',
+};
+
+export function mergeGuestCart({ store, seals, clock }: Pick<ReserveDependencies, 'store' | 'seals' | 'clock'>) {
+  return async (request: MergeGuestCartRequest): Promise<MergeGuestCartResponse> => {
+    const { customerId, guestCartId, guestToken } = request;
+    const keys = [await customerKey(seals, customerId), guestKey(guestCartId, guestToken)];
+    let conflicts: CartConflict[] = [];
+    let merged: CartRow | undefined;
+    await store.changeBoth(keys, (rows) => {
+      const [mine, guests] = rows as [CartRow, CartRow];
+      merged = mine;
+      if (!guests.exists) throw noGuestCart();
+      if (guests.mergedInto === customerId) return rows;
+      // Who has the token later, on the same device, is another buyer.
+      if (guests.mergedInto !== undefined)
+        throw refused('GUEST_CART_MERGED', "The guest's cart was taken into another customer's at a login.");
+      const rule = rules[request.rule];
+      const found = conflictsOf(mine.stored.cart, guests.stored.cart).filter((one) => one.mine !== one.theirs);
+      if (!rule && found.length > 0) {
+        conflicts = found.map(({ key, mine: own, theirs }) => ({
+          ...itemOf(key),
+          ...{ mine: BigInt(own), theirs: BigInt(theirs) },
+        }));
+        return rows;
+      }
+      const now = clock();
+      const by = { device: serverDevice, nowMs: now.getTime() };
+      // To the customer's copies, all of it is new.
+      const cart = mergeOnLogin(mine.stored.cart, guests.stored.cart, rule ?? 'sum', by);
+      const prices = new Map([...guests.stored.prices, ...mine.stored.prices]);
+      merged = { ...mine, exists: true, stored: { ...changedTo(mine.stored, cart), prices }, changedAt: now };
+      const emptied = { ...newCart(), version: guests.stored.version + 1, cart: emptyCart() };
+      return [merged, { ...guests, stored: emptied, mergedInto: customerId, changedAt: now }];
+    });
+    return { cart: cartMessage(merged!, { customerId, view: CartView.CART_VIEW_EXPLAINED }), conflicts };
+  };
+}

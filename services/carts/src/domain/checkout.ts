@@ -1,0 +1,91 @@
+/**
+ * A checkout: the cart as it was when it began, and the order that it becomes. What it takes out of the cart in the end is what it has
+ * seen then; what devices add at the same time stays.
+ */
+import { type Cart, linesOf, merge, removeLine } from '@caudal/carts/cart.ts';
+import { decodeCart, encodeCart } from '@caudal/carts/encoding.ts';
+import { itemOf } from '@caudal/carts/line-key.ts';
+import { changesSince } from '@caudal/carts/replica.ts';
+import { refused } from '@caudal/kernel/errors.ts';
+import { derivedIdAt } from '@caudal/kernel/ids.ts';
+import { type Checkout, changedTo, type OrderedLine, type StoredCart } from './stored-cart.ts';
+
+/** How long a call may still place its order: as long as calls wait, and far more. */
+export const attemptMs = 60_000;
+const lapseMs = 3_600_000;
+const mostFormer = 5;
+const mostAttempts = 20;
+
+/** Begins a checkout, or joins the one whose outcome is not known. Throws CART_EMPTY. */
+export function beginCheckout(stored: StoredCart, cartId: string, attempt: string, now: Date): StoredCart {
+  const { checkout } = stored;
+  const until: [string, number] = [attempt, now.getTime() + attemptMs];
+  const attempts = [...(checkout?.attempts ?? []), until].slice(-mostAttempts);
+  if (checkout && isUndecided(checkout, now)) return { ...stored, checkout: { ...checkout, attempts } };
+  const { cart } = stored;
+  const quantities = new Map<string, number>();
+  let emptied = cart;
+  for (const { key, quantity } of linesOf(cart)) {
+    const { productId } = itemOf(key);
+    quantities.set(productId, (quantities.get(productId) ?? 0) + quantity);
+    emptied = removeLine(emptied, key);
+  }
+  if (quantities.size === 0)
+    throw refused('CART_EMPTY', 'There is nothing in the cart.', { metadata: { last_order_id: stored.lastOrderId } });
+  const lines = [...quantities].map(([productId, quantity]) => ({ productId, quantity }));
+  const removal = Buffer.from(encodeCart(changesSince(emptied, cart))).toString('base64');
+  // The same id until one order is placed under it: so that there is one, whatever becomes of the calls.
+  const orderId = stored.nextOrderId ?? derivedIdAt(now.getTime(), 'checkout', cartId, stored.checkouts + 1);
+  const former = checkout ? [{ lines: checkout.lines, removal: checkout.removal }, ...checkout.former] : [];
+  return {
+    ...stored,
+    nextOrderId: orderId,
+    checkout: { orderId, lines, removal, attempts, former: former.slice(0, mostFormer) },
+  };
+}
+
+/** Whether a call may still place the order. */
+function isUndecided({ attempts }: Checkout, now: Date): boolean {
+  return attempts.some(([, until]) => until > now.getTime());
+}
+
+/** An attempt was refused: the next checkout takes the cart as it is then, unless another attempt may have succeeded. */
+export function endAttempt(stored: StoredCart, attempt: string): StoredCart {
+  const { checkout, ...rest } = stored;
+  if (!checkout) return stored;
+  const attempts = checkout.attempts.filter(([name]) => name !== attempt);
+  return attempts.length === 0 ? rest : { ...rest, checkout: { ...checkout, attempts } };
+}
+
+/** Without a checkout whose calls have ended long ago: views would know its order, if it was placed. */
+export function withoutLapsed(stored: StoredCart, now: Date): StoredCart {
+  const { checkout, ...rest } = stored;
+  const isLapsed = checkout?.attempts.every(([, until]) => until + lapseMs < now.getTime());
+  return isLapsed ? rest : stored;
+}
+
+/** The order is placed, with these lines: they leave the cart. A repeat changes nothing. */
+export function finishCheckout(stored: StoredCart, orderId: string, ordered: OrderedLine[]): StoredCart {
+  const { checkout } = stored;
+  if (checkout?.orderId !== orderId) return stored;
+  const removal =
+    [checkout, ...checkout.former].find(({ lines }) => isSame(lines, ordered))?.removal ?? checkout.removal;
+  const {
+    checkout: _,
+    nextOrderId: __,
+    reservation: ___,
+    ...rest
+  } = changedTo(stored, merge(stored.cart, removedBy(removal, stored.cart)));
+  return { ...rest, checkouts: stored.checkouts + 1, lastOrderId: orderId };
+}
+
+/** The removal, as far as the cart still has the lines: those that are forgotten must not come back. */
+function removedBy(removal: string, { lines }: Cart): Cart {
+  const removed = decodeCart(Buffer.from(removal, 'base64'));
+  return { ...removed, lines: new Map([...removed.lines].filter(([key]) => lines.has(key))) };
+}
+
+function isSame(a: OrderedLine[], b: OrderedLine[]): boolean {
+  const quantities = new Map(b.map(({ productId, quantity }) => [productId, quantity]));
+  return a.length === b.length && a.every(({ productId, quantity }) => quantities.get(productId) === quantity);
+}

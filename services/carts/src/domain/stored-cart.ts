@@ -1,0 +1,215 @@
+/** A cart as it is stored, and what changes it: copies of devices that are merged, and commands of callers without a copy. */
+import { type Cart, emptyCart, isRemoved, linesOf, merge } from '@caudal/carts/cart.ts';
+import { type FieldsConfig, latestStamp } from '@caudal/carts/fields.ts';
+import { changesSince } from '@caudal/carts/replica.ts';
+import { CaudalError, invalidField, refused } from '@caudal/kernel/errors.ts';
+import { timeOfId } from '@caudal/kernel/ids.ts';
+
+export interface OrderedLine {
+  productId: string;
+  quantity: number;
+}
+
+/** A checkout that has begun. */
+export interface Checkout {
+  orderId: string;
+  lines: OrderedLine[];
+  /** The removal of these lines: bytes of a cart in base64. */
+  removal: string;
+  /** Calls of which it is not known that they have failed, by what each chose as its name, and until when they may place the order. */
+  attempts: [string, number][];
+  /** Checkouts of the same order id that were given up: one of them may have placed it after all. */
+  former: { lines: OrderedLine[]; removal: string }[];
+}
+
+/** A price as JSON has it. */
+export interface Price {
+  minorUnits: string;
+  currency: string;
+}
+
+export interface StoredCart {
+  version: number;
+  cart: Cart;
+  /** The copies that count: which version each has confirmed, and when it was last there. */
+  devices: Map<string, { version: number; seenMs: number }>;
+  /** By line: the version in which it last changed. */
+  changed: Map<string, number>;
+  /** The latest version of the removed lines that are forgotten: a copy with an older one may have them still. */
+  forgottenUpTo: number;
+  /** By line: its price when it was first seen. */
+  prices: Map<string, Price>;
+  checkout?: Checkout;
+  /** The id of the next order, once a checkout has begun: it stays until an order is placed under it. */
+  nextOrderId?: string;
+  /** How many orders it has become. */
+  checkouts: number;
+  lastOrderId: string;
+  /** What it has reserved last. */
+  reservation?: { id: string; untilMs: number; lines: { productId: string; quantity: number }[] };
+}
+
+/** The author of what callers without a copy do. */
+export const serverDevice = '00000000-0000-7000-8000-000000000000';
+/** A copy that has not been there for so long is forgotten. */
+const deviceLifetimeMs = 30 * 86_400_000;
+/** How far a device's clock may be ahead. */
+const clockToleranceMs = 60_000;
+const mostLines = 1_000;
+const mostRemoved = 1_000;
+const mostEntries = 8_000;
+const mostDevices = 64;
+const mostSeen = 200;
+const maxTotal = 1e12;
+
+export function newCart(): StoredCart {
+  return {
+    ...{ version: 0, cart: emptyCart(), devices: new Map(), changed: new Map(), forgottenUpTo: 0, prices: new Map() },
+    ...{ checkouts: 0, lastOrderId: '' },
+  };
+}
+
+export interface SyncRequest {
+  device: string;
+  baseVersion: number;
+  confirmedChange: number;
+  changes: Cart;
+}
+
+/** Merges what a copy has changed. Throws CaudalError to refuse it. */
+export function sync(stored: StoredCart, request: SyncRequest, fields: FieldsConfig, now: Date): StoredCart {
+  const { device, baseVersion } = request;
+  assertCurrent(stored, request, now);
+  const accepted = acceptedOf(stored.cart, request, fields, now);
+  const next = changedTo(stored, merge(stored.cart, accepted));
+  const known = next.devices.get(device);
+  const devices = new Map(next.devices).set(device, {
+    version: Math.max(known?.version ?? 0, baseVersion),
+    seenMs: now.getTime(),
+  });
+  return compacted({ ...next, devices }, now);
+}
+
+/** Whether a sync must be written: also if it changes nothing, what a copy has confirmed lets removed lines be forgotten. */
+export function isWorthWriting(before: StoredCart, after: StoredCart, device: string): boolean {
+  const [then, now] = [before.devices.get(device), after.devices.get(device)];
+  return after.version > before.version || then?.version !== now?.version || now!.seenMs > then!.seenMs + 3_600_000;
+}
+
+/** What a copy lacks that has seen `baseVersion`. */
+export function answerTo({ cart, changed }: StoredCart, baseVersion: number): Cart {
+  const lines = [...cart.lines].filter(([key]) => (changed.get(key) ?? 0) > baseVersion);
+  return { ...cart, lines: new Map(lines) };
+}
+
+/** Refuses a copy that is older than what the cart remembers, or newer than the cart. */
+function assertCurrent(stored: StoredCart, { device, baseVersion, confirmedChange }: SyncRequest, now: Date): void {
+  if (baseVersion > stored.version || confirmedChange > (stored.cart.seen.get(device) ?? 0))
+    throw refused('CART_CHANGES_LOST', 'The server lacks changes that it has confirmed. Send all of the copy again.');
+  const isOld = !stored.devices.has(device) && (timeOfId(device) ?? 0) < now.getTime() - deviceLifetimeMs;
+  if (isOld || (baseVersion > 0 && baseVersion < stored.forgottenUpTo))
+    throw refused(
+      'CART_DEVICE_EXPIRED',
+      'What this copy is based on is forgotten. Take the cart anew under another device id, and do again what was not sent.',
+    );
+}
+
+/**
+ * The part of the changes that the device can have made: entries of its own, and removals of others' that the cart knows. What it says
+ * of other devices beyond that would hide what these add later.
+ */
+function acceptedOf(cart: Cart, { device, changes }: SyncRequest, fields: FieldsConfig, now: Date): Cart {
+  const latest = now.getTime() + clockToleranceMs;
+  const seenSeq = cart.seen.get(device) ?? 0;
+  const ownSeq = changes.seen.get(device) ?? seenSeq;
+  const accepted = emptyCart();
+  if (changes.seen.has(device)) accepted.seen.set(device, ownSeq);
+  let lastAt = latestStamp(changes.fields)?.ms ?? 0;
+  for (const [key, line] of changes.lines) {
+    const entries = [...line].flatMap(([of, entry]) => {
+      const known = cart.lines.get(key)?.get(of);
+      if (of === device) {
+        lastAt = Math.max(lastAt, entry.at);
+        const isRight =
+          entry.seq <= ownSeq &&
+          entry.removedSeq <= entry.seq &&
+          Math.abs(entry.total) <= maxTotal &&
+          Math.abs(entry.removedTotal) <= maxTotal;
+        if (!isRight) throw invalidField('changes', 'has an entry with numbers that no device makes');
+        // A request that was long on its way: the line was removed since, and all have forgotten it.
+        return known || entry.seq > seenSeq ? [[of, entry] as const] : [];
+      }
+      if (!known || entry.removedSeq > known.seq) return [];
+      const { removedSeq, removedTotal } = entry;
+      return [[of, { ...known, removedSeq, removedTotal }] as const];
+    });
+    if (entries.length > 0) accepted.lines.set(key, new Map(entries));
+  }
+  for (const [name, field] of changes.fields) {
+    if (!Object.hasOwn(fields, name) || fields[name] !== field.strategy)
+      throw invalidField(
+        'changes',
+        `has the field "${name}" with the strategy ${field.strategy}, which CARTS_FIELDS does not name`,
+      );
+    accepted.fields.set(name, field);
+  }
+  if (lastAt > latest)
+    throw refused('CART_CLOCK_AHEAD', "The device's clock is more than a minute ahead of the server's.", {
+      metadata: { server_time: now.toISOString() },
+    });
+  return accepted;
+}
+
+/** The stored cart with another content, under the next version. The same one if nothing has changed. */
+export function changedTo(stored: StoredCart, cart: Cart): StoredCart {
+  const { lines, fields, seen } = changesSince(cart, stored.cart);
+  if (lines.size + fields.size + seen.size === 0) return stored;
+  const version = stored.version + 1;
+  const changed = new Map(stored.changed);
+  for (const key of lines.keys()) changed.set(key, version);
+  assertBounds(cart);
+  return { ...stored, cart, version, changed };
+}
+
+function assertBounds(cart: Cart): void {
+  const lines = linesOf(cart).length;
+  if (lines > mostLines) throw full(`${mostLines} lines`);
+  if (cart.seen.size > mostSeen) throw full(`${mostSeen} devices`);
+  let entries = 0;
+  for (const line of cart.lines.values()) entries += line.size;
+  if (entries > mostEntries) throw full(`${mostEntries} entries of devices in its lines`);
+}
+
+function full(bound: string): CaudalError {
+  return new CaudalError('RESOURCE_EXHAUSTED', 'CART_FULL', `The cart would have more than ${bound}.`);
+}
+
+/** Forgets copies that have not been there for long, and removed lines that all others have seen. */
+export function compacted(stored: StoredCart, now: Date): StoredCart {
+  const recent = [...stored.devices]
+    .filter(([, { seenMs }]) => seenMs >= now.getTime() - deviceLifetimeMs)
+    .sort(([, a], [, b]) => b.seenMs - a.seenMs)
+    .slice(0, mostDevices);
+  const devices = new Map(recent);
+  const removed = [...stored.cart.lines].flatMap(([key, line]) => (isRemoved(line) ? [key] : []));
+  const everyoneHas = Math.min(stored.version, ...recent.map(([, { version }]) => version));
+  // So many removed lines that some copies have to begin anew.
+  const upTo = removed.length > mostRemoved ? stored.version : everyoneHas;
+  const forgotten = removed.filter((key) => (stored.changed.get(key) ?? 0) <= upTo);
+  if (forgotten.length === 0 && devices.size === stored.devices.size) return stored;
+  const lines = new Map(stored.cart.lines);
+  const changed = new Map(stored.changed);
+  const prices = new Map(stored.prices);
+  let { forgottenUpTo } = stored;
+  for (const key of forgotten) {
+    forgottenUpTo = Math.max(forgottenUpTo, changed.get(key) ?? 0);
+    for (const map of [lines, changed, prices]) map.delete(key);
+  }
+  const named = new Set([...lines.values()].flatMap((line) => [...line.keys()]));
+  // Of a young copy requests may still be on their way.
+  const isYoung = (device: string) => (timeOfId(device) ?? 0) >= now.getTime() - deviceLifetimeMs;
+  const isKept = (device: string) =>
+    device === serverDevice || devices.has(device) || named.has(device) || isYoung(device);
+  const seen = new Map([...stored.cart.seen].filter(([device]) => isKept(device)));
+  return { ...stored, devices, changed, prices, forgottenUpTo, cart: { ...stored.cart, seen, lines } };
+}
