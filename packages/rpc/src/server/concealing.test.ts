@@ -163,3 +163,16 @@ test('a method whose path names no resource does not start', () => {
   const method = { path: '/a.B/C', http: [{ template: '/v1/things' }], request: { fields: [{ name: 'request_id' }] } };
   expect(() => missingResource(method as never)).toThrow('/a.B/C has owner_in_resource, and no id in its path');
 });
+
+test('a resource that several fields of a path name is called after its collection', () => {
+  const fields = ['carrier', 'tracking_number'].map((name, index) => ({
+    name,
+    jsonName: ['carrier', 'trackingNumber'][index],
+  }));
+  const http = [{ template: '/v1/parcels/{carrier}/{tracking_number}/traces' }];
+  const missing = missingResource({ path: '/a.B/C', http, request: { fields } } as never);
+  expect(missing({ carrier: 'acme', trackingNumber: '1' }, undefined)).toMatchObject({
+    reason: 'PARCEL_NOT_FOUND',
+    message: 'There is no parcel "acme/1".',
+  });
+});
