@@ -6,7 +6,7 @@ import {
 } from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';
 import { unavailable } from '@caudal/kernel/errors.ts';
 import { sleep } from '@caudal/kernel/time.ts';
-import { findNginx, type Proxy, startNginx } from '@caudal/testing/nginx.ts';
+import { type Proxy as CachingProxy, findNginx, startNginx } from '@caudal/testing/nginx.ts';
 import { until } from '@caudal/testing/until.ts';
 import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { encodeConsistency } from '../server/consistency-token.ts';
@@ -119,9 +119,9 @@ describe('the header read-strength', () => {
 });
 
 (nginx ? describe : describe.skip)(`behind a caching proxy${nginx ? '' : ' (no nginx)'}`, () => {
-  let proxy: Proxy;
+  let proxy: CachingProxy;
   /** Sends a token of its own, as a CDN before a public catalogue. */
-  let open: Proxy;
+  let open: CachingProxy;
   beforeAll(async () => {
     proxy = await startNginx(nginx!, { upstream: server.url });
     open = await startNginx(nginx!, { upstream: server.url, headers: { authorization: `Bearer ${alice}` } });

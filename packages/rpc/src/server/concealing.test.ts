@@ -1,12 +1,10 @@
 /** A caller without `:any` can't tell a resource of another owner from none, whatever the handler does. */
 
-import { contract } from '@caudal/contract/descriptors.ts';
 import {
   CancelOrderRequest,
   OrderQueryServiceService,
   OrderServiceService,
 } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
-import { ListTracesRequest, TrackingQueryServiceService } from '@caudal/contract/gen/caudal/tracking/v1/tracking.ts';
 import { CaudalError, notFound, refused, unavailable } from '@caudal/kernel/errors.ts';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { connect } from '../client/client.ts';
@@ -168,9 +166,15 @@ test('a method whose path names no resource does not start', () => {
   expect(() => missingResource(method as never)).toThrow('/a.B/C has owner_in_resource, and nothing in its path');
 });
 
-test('a resource may have a name of several parts', () => {
-  const missing = missingResource(contract().method(TrackingQueryServiceService.listTraces.path));
-  const asked = ListTracesRequest.fromPartial({ carrier: 'ups', trackingNumber: '1Z' });
-  const { reason, message } = notFound('parcel', 'ups/1Z');
-  expect(missing(asked, undefined)).toMatchObject({ reason, message });
+test('a resource that several fields of a path name is called after its collection', () => {
+  const fields = ['carrier', 'tracking_number'].map((name, index) => ({
+    name,
+    jsonName: ['carrier', 'trackingNumber'][index],
+  }));
+  const http = [{ template: '/v1/parcels/{carrier}/{tracking_number}/traces' }];
+  const missing = missingResource({ path: '/a.B/C', http, request: { fields } } as never);
+  expect(missing({ carrier: 'acme', trackingNumber: '1' }, undefined)).toMatchObject({
+    reason: 'PARCEL_NOT_FOUND',
+    message: 'There is no parcel "acme/1".',
+  });
 });
