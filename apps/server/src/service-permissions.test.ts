@@ -41,7 +41,7 @@ async function called(context: Context): Promise<Set<string>> {
   };
   const views = () => nothing;
   context.commands(tools);
-  context.queries({ ...tools, views, search: views });
+  context.queries({ ...tools, views, search: views, interest: views });
   await context.sagas({ ...tools, database: nothing, signal: ending.signal, development: false });
   ending.abort();
   return services;
