@@ -36,9 +36,12 @@ export async function followEvents({ connection, queue, exchange, keys, handle }
     durable: true,
     arguments: { 'x-queue-type': 'quorum', 'x-max-length': 10_000, 'x-expires': queueArguments['x-expires'] },
   });
+  // Not the default exchange: to write there, the account would need the right to write to every queue.
+  await channel.assertExchange(`${queue}.dead`, 'fanout', { durable: true });
+  await channel.bindQueue(`${queue}.dead`, `${queue}.dead`, '');
   await channel.assertQueue(queue, {
     durable: true,
-    arguments: { ...queueArguments, 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': `${queue}.dead` },
+    arguments: { ...queueArguments, 'x-dead-letter-exchange': `${queue}.dead` },
   });
   for (const key of keys) await channel.bindQueue(queue, exchange, key);
   await channel.prefetch(50);

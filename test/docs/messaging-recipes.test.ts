@@ -3,11 +3,13 @@ import { randomUUID } from 'node:crypto';
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { serverUrl } from '@caudal/testing/servers.ts';
 import { until } from '@caudal/testing/until.ts';
-import { afterEach, describe, expect, test } from '@jest/globals';
+import { afterEach, describe, expect, jest, test } from '@jest/globals';
 import { type ChannelModel, connect } from 'amqplib';
 import { followEvents } from '../../examples/messaging/follow-events.ts';
 import { openRequester, serveRequests } from '../../examples/messaging/request-reply.ts';
 import { addJob, declareWork, startWorker } from '../../examples/messaging/work-queue.ts';
+
+jest.setTimeout(120_000);
 
 const cleanups: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
@@ -35,6 +37,7 @@ function named(what: string): string {
     const channel = await connection.createChannel();
     await channel.deleteQueue(name);
     await channel.deleteQueue(`${name}.dead`);
+    await channel.deleteExchange(`${name}.dead`);
   });
   return name;
 }

@@ -43,7 +43,8 @@ async function askedOf(context: (typeof contexts)[number]): Promise<Map<string, 
       },
     };
   };
-  const services = context.queries({ ...tools, views: reader as never, search: reader as never });
+  const interest = () => ({ saw() {}, of: async () => 0 });
+  const services = context.queries({ ...tools, views: reader as never, search: reader as never, interest });
   for (const { definition, handlers } of services) {
     for (const [name, { path }] of Object.entries(definition)) {
       for (const request of requestsOf(contract().method(path))) {
