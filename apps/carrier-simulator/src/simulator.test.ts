@@ -78,14 +78,14 @@ test('storms, duplicates and disorder: every parcel ends as it should, and the s
   const { traces, parcels, record } = tracking();
   let calls = 0;
   const to = await webhooks(record, () => ++calls % 7 === 0);
-  const count = 400;
+  const count = 150;
   const tally = tallyOf(world, count);
   const events = sequenceOf(world, count, { duplicates: 0.5, disorder: 500 });
   await push({ events, tally, to, secret, concurrency: 8, signal: ended.signal });
   const report = tally.report();
   expect(report.failed).toBe(0);
   expect(report.repeats).toBeGreaterThan(0);
-  expect(report.duplicates).toBeGreaterThan(500);
+  expect(report.duplicates).toBeGreaterThan(300);
   expect(traces.size).toBe(report.events - report.duplicates);
   let sum = 0n;
   for (const { carrier, trackingNumber, happenedAt } of traces.values())
@@ -106,7 +106,7 @@ test('storms, duplicates and disorder: every parcel ends as it should, and the s
     ]);
   }
   expect(seen.size).toBe(scenarios.length);
-}, 60_000);
+}, 180_000);
 
 test('what is signed with another secret is not taken', async () => {
   const { traces, record } = tracking();
