@@ -13,7 +13,17 @@ import type { Json } from './api.ts';
 import type { System } from './system.ts';
 import { systemTest } from './system-test.ts';
 import { until } from './wait.ts';
-import { deliver, newCustomer, newProduct, orderAt, orderConfirmed, orderOf, placeOrder, pounds, unique } from './world.ts';
+import {
+  deliver,
+  newCustomer,
+  newProduct,
+  orderAt,
+  orderConfirmed,
+  orderOf,
+  placeOrder,
+  pounds,
+  unique,
+} from './world.ts';
 
 export function describeReads(system: () => System): void {
   const it = systemTest(system);
