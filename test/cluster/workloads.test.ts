@@ -112,7 +112,7 @@ describeWithTools(['helm'], 'workloads', ({ helm }) => {
       const [roles, own] = [env.CAUDAL_ROLES!.split(','), env.CAUDAL_CONTEXTS!.split(',')];
       const used = names.filter(
         (credential) =>
-          rolesOfCredentials[credential]!.some((role) => roles.includes(role)) &&
+          (rolesOfCredentials[credential] as readonly string[]).some((role) => roles.includes(role)) &&
           (credential !== 'CAUDAL_PERSONAL_DATA_KEYS' || contextsWithPersonalData.some((of) => own.includes(of))),
       );
       expect([name, names.filter((credential) => env[`${credential}_FILE`])]).toEqual([name, used]);

@@ -3,9 +3,6 @@ import { protectionsOf } from '@caudal/contract/personal.ts';
 import { contexts } from '../contexts.ts';
 import type { Role, settings } from './settings.ts';
 
-/** Only these roles read or write what is personal. */
-export const rolesWithPersonalData: readonly Role[] = ['command', 'query', 'saga', 'jobs'];
-
 /** The contexts that keep what is personal. */
 export const contextsWithPersonalData: readonly string[] = contexts
   .filter(
@@ -16,12 +13,13 @@ export const contextsWithPersonalData: readonly string[] = contexts
 const views: readonly Role[] = ['query', 'projector', 'jobs'];
 
 /** Credentials that are not here are for all roles. The e2e tests start processes with no more than this. */
-export const rolesOfCredentials: Partial<Record<keyof typeof settings, readonly Role[]>> = {
+export const rolesOfCredentials = {
   RABBITMQ_URL: ['command', 'relay', 'projector', 'saga', 'worker', 'jobs'],
   RABBITMQ_MANAGEMENT_URL: ['relay'],
   MONGODB_URL: views,
   ELASTICSEARCH_URL: views,
   REDIS_URL: ['command', 'query', 'projector'],
   CAUDAL_TOKEN_KEYS: ['command', 'query', 'projector'],
-  CAUDAL_PERSONAL_DATA_KEYS: rolesWithPersonalData,
-};
+  // Only these roles read or write what is personal.
+  CAUDAL_PERSONAL_DATA_KEYS: ['command', 'query', 'saga', 'jobs'],
+} satisfies Partial<Record<keyof typeof settings, readonly Role[]>>;

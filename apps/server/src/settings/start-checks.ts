@@ -1,7 +1,7 @@
 /** Checks between settings before a process starts. Commands that only read the stores do not need them. */
 import type { Check, Problem } from '@caudal/config/config.ts';
 import { contexts } from '../contexts.ts';
-import { contextsWithPersonalData, rolesWithPersonalData } from './credential-roles.ts';
+import { contextsWithPersonalData, rolesOfCredentials } from './credential-roles.ts';
 import type { RuntimeValues, runtimeSettings } from './settings.ts';
 import { callsOverTls, incompleteTls, plainCalls, plainUrl } from './tls-checks.ts';
 
@@ -200,7 +200,7 @@ export function keepsPersonalData({
   CAUDAL_ROLES: roles,
   CAUDAL_CONTEXTS: own,
 }: Pick<Values, 'CAUDAL_ROLES' | 'CAUDAL_CONTEXTS'>): string[] {
-  if (!rolesWithPersonalData.some((role) => roles.includes(role))) return [];
+  if (!rolesOfCredentials.CAUDAL_PERSONAL_DATA_KEYS.some((role) => roles.includes(role))) return [];
   return contextsWithPersonalData.filter((name) => own.some((context) => context === name));
 }
 
