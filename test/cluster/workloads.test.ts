@@ -295,6 +295,12 @@ describeWithTools(['helm'], 'workloads', ({ helm }) => {
       ...(await topology()).flatMap(({ sagas }) => Object.keys(sagas)),
     ];
     const read = new Map<string, string[]>();
+    const prefetchOf = (name: string): number => {
+      const { containers } = ofKind(release, 'Deployment').find(({ metadata }) => metadata.name === name)!.spec.template
+        .spec;
+      const own = containers[0].env.find((one: { name: string }) => one.name === 'CAUDAL_PREFETCH');
+      return Number(own?.value ?? settings.CAUDAL_PREFETCH.default);
+    };
     for (const { metadata, spec } of ofKind(release, 'ScaledObject')) {
       const [{ metadata: trigger, authenticationRef }] = spec.triggers;
       expect(trigger).toMatchObject({
@@ -305,7 +311,7 @@ describeWithTools(['helm'], 'workloads', ({ helm }) => {
         vhostName: '/',
       });
       expect(trigger.excludeUnacknowledged).toBeUndefined();
-      expect(Number(trigger.value)).toBeGreaterThanOrEqual(2 * Number(settings.CAUDAL_PREFETCH.default));
+      expect(Number(trigger.value)).toBeGreaterThanOrEqual(2 * prefetchOf(metadata.name));
       expect(authenticationRef.name).toBe('caudal-queues');
       const pattern = new RegExp(trigger.queueName);
       read.set(

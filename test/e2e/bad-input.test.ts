@@ -15,7 +15,7 @@ import { openLogs, type SystemLogs } from './logs.ts';
 import { faultsOf, goodRequest, type Known } from './requests.ts';
 import { type System, startSystem } from './system.ts';
 import { systemTest } from './system-test.ts';
-import { deliver, newCustomer, newProduct, orderAt, orderConfirmed, placeOrder, unique } from './world.ts';
+import { deliver, newCustomer, newProduct, orderAt, orderConfirmed, parcelOf, placeOrder, unique } from './world.ts';
 
 // Methods without a token are left out. packages/rpc tests them, with a contract that has all kinds.
 const withToken = contract()
@@ -84,6 +84,8 @@ async function makeWorld(api: Api): Promise<Known> {
     order_id: orderId,
     payment_id: orderId,
     shipment_id: orderId,
+    ...(await parcelOf(api, orderId)),
+    guest_token: 'g'.repeat(43),
     new_shipment_id: `${orderId}~2`,
   };
 }

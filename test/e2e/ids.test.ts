@@ -20,6 +20,7 @@ import {
   orderAt,
   orderConfirmed,
   orderOf,
+  parcelOf,
   placeOrder,
   pounds,
   stockOf,
@@ -64,6 +65,8 @@ beforeAll(async () => {
     order_id: orderId,
     payment_id: orderId,
     shipment_id: orderId,
+    ...(await parcelOf(api, orderId)),
+    guest_token: 'g'.repeat(43),
   };
 }, 120_000);
 afterAll(async () => {

@@ -156,7 +156,7 @@ function singleValue(field: DescField, known: Known): unknown {
   if (field.scalar === 8) return true;
   if (field.scalar === 9) {
     const named = known[field.name];
-    return [named, 'GBP', 'lamp', newId(), 'a@example.com'].find(
+    return [named, 'GBP', 'GB', 'lamp', newId(), 'a@example.com', 'https://example.com/1'].find(
       (text) => text !== undefined && !breaksRules(field, text),
     );
   }

@@ -91,6 +91,19 @@ export async function deliver(api: Api, orderId: string): Promise<void> {
   await api.call('DeliverShipment', { shipmentId: orderId });
 }
 
+/** Waits until tracking knows the parcel of an order that was sent, and names it as requests do. */
+export async function parcelOf(api: Api, orderId: string): Promise<{ carrier: string; tracking_number: string }> {
+  const carrier = 'Royal Mail';
+  const trackingNumber = `RM-${orderId}`;
+  const read = () => api.send('GetParcel', { carrier, trackingNumber });
+  await until(
+    `the parcel of ${orderId} is known`,
+    read,
+    ({ status, body }) => status === 200 && body.orderId === orderId,
+  );
+  return { carrier, tracking_number: trackingNumber };
+}
+
 export const stockOf = async (api: Api, productId: string, after?: string): Promise<Json> =>
   (await api.call('GetStockItem', { productId }, { after })).body;
 

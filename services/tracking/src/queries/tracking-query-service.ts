@@ -24,11 +24,13 @@ export function trackingQueryService({ database, clock }: { database: Transactio
     },
 
     async listTraces(request, call) {
+      const limit = pageLimit(request.pageSize);
+      const query = parcelId(request.carrier, request.trackingNumber);
+      const shape: Shape = { projection: 'traces', query, types: ['timestamp'] };
+      // Before anything is read: a token that was made up says nothing of whether the parcel exists.
+      const after = request.pageToken ? decodeToken(request.pageToken, shape) : undefined;
       const row = await read(request);
       call.authorize(row.customer ?? undefined);
-      const limit = pageLimit(request.pageSize);
-      const shape: Shape = { projection: 'traces', query: row.parcel, types: ['timestamp'] };
-      const after = request.pageToken ? decodeToken(request.pageToken, shape) : undefined;
       // Between the parcel's first and last trace: months before and after are not looked at.
       const traces = await database.query<{ id: string; happenedAt: Date; body: Buffer }>({
         name: 'tracking-traces',
