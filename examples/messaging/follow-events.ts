@@ -6,7 +6,7 @@
  * docs/messaging-recipes.md says which permissions its account needs, and what it must expect.
  */
 import { OrderEvent } from '@caudal/contract/gen/caudal/orders/v1/events.ts';
-import { type ChannelModel, connect, type ConsumeMessage } from 'amqplib';
+import { type ChannelModel, type ConsumeMessage, connect } from 'amqplib';
 
 export interface FollowOptions {
   connection: ChannelModel;

@@ -56,7 +56,11 @@ describeNeeding({ servers: ['postgres'] }, 'reads of views with a replica that i
     await views.create();
     await views.save([write(1)]);
     const there = () => replica.query<{ n: number }>({ text: 'SELECT count(*)::int AS n FROM things' });
-    await until('the replica has the view', () => there().catch(() => []), ([row]) => row?.n === 1);
+    await until(
+      'the replica has the view',
+      () => there().catch(() => []),
+      ([row]) => row?.n === 1,
+    );
 
     await ask(standby, 'SELECT pg_wal_replay_pause()');
     await views.save([write(2)]);
@@ -65,11 +69,18 @@ describeNeeding({ servers: ['postgres'] }, 'reads of views with a replica that i
     // It need not wait for what the standby shows, only for what it has on disk.
     await ask(primary, "ALTER SYSTEM SET synchronous_standby_names = '*'");
     await ask(primary, 'SELECT pg_reload_conf()');
-    await until('the standby is synchronous', () =>
-      ask(primary, "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"), ([n]) => n === '1');
+    await until(
+      'the standby is synchronous',
+      () => ask(primary, "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"),
+      ([n]) => n === '1',
+    );
     await store.confirm!();
     await ask(standby, 'SELECT pg_wal_replay_resume()');
-    await until('the replica shows it', () => views.loadNearest!(['a']), ([view]) => view?.revision === 2);
+    await until(
+      'the replica shows it',
+      () => views.loadNearest!(['a']),
+      ([view]) => view?.revision === 2,
+    );
 
     // A standby that is away: what it lacks is not confirmed, and is said within the bound.
     const [sender] = (await ask(primary, 'SELECT pid FROM pg_stat_replication')).map(Number);
@@ -84,10 +95,15 @@ describeNeeding({ servers: ['postgres'] }, 'reads of views with a replica that i
     } finally {
       process.kill(sender!, 'SIGCONT');
     }
-    await until('it is confirmed when the standby is back', () => store.confirm!().then(
-      () => true,
-      () => false,
-    ), (confirmed) => confirmed);
+    await until(
+      'it is confirmed when the standby is back',
+      () =>
+        store.confirm!().then(
+          () => true,
+          () => false,
+        ),
+      (confirmed) => confirmed,
+    );
 
     // Without the replica the nearest copy is the primary.
     await replica.close();

@@ -17,7 +17,11 @@ const age = histogram(
 );
 const writes = counter('cache_writes_total', 'Values that were put into the cache when they were written.');
 const drops = counter('cache_tag_drops_total', 'Tags whose entries were dropped by this process.');
-const bytes = gauge('cache_bytes', 'What the entries in the memory of a process take, estimated from their lengths.', 'By');
+const bytes = gauge(
+  'cache_bytes',
+  'What the entries in the memory of a process take, estimated from their lengths.',
+  'By',
+);
 
 export interface CacheOptions {
   /** If absent, only this process's memory is used. */

@@ -6,12 +6,15 @@
 import { isCode, isTransient } from '@caudal/kernel/errors.ts';
 import { sleep } from '@caudal/kernel/time.ts';
 import { counter } from '@caudal/telemetry/metrics.ts';
+import type { Entry } from './local.ts';
 import { createRenewals } from './refresh-ahead.ts';
 import { freshMs, type Since, type Tiers } from './tiers.ts';
-import type { Entry } from './local.ts';
 import type { CacheResult, Read } from './types.ts';
 
-const loads = counter('cache_loads_total', 'Loads from the store: for reads that missed, and ahead of the end of entries.');
+const loads = counter(
+  'cache_loads_total',
+  'Loads from the store: for reads that missed, and ahead of the end of entries.',
+);
 
 export interface Found {
   entry: Entry;
@@ -127,7 +130,8 @@ export function createReader({ tiers, namespace, random }: ReaderOptions) {
     const found: Found = isAnswer
       ? { entry: kept.entry, source: 'local' }
       : await (alone ? fetch(read, kept?.entry, true) : fetchTogether(read, kept?.entry));
-    if (read.refreshAhead && (found.source === 'local' || found.source === 'redis')) renewals.consider(read, found.entry);
+    if (read.refreshAhead && (found.source === 'local' || found.source === 'redis'))
+      renewals.consider(read, found.entry);
     return found;
   };
 }

@@ -222,7 +222,8 @@ export async function sharedTier(url: string, namespace: string, heard: Heard) {
      */
     async claim(key: string): Promise<boolean> {
       if (failures > 0) return true;
-      const set = () => client.set(claimKeyOf(key), '1', { condition: 'NX', expiration: { type: 'PX', value: claimMs } });
+      const set = () =>
+        client.set(claimKeyOf(key), '1', { condition: 'NX', expiration: { type: 'PX', value: claimMs } });
       return (await ask(callMs, set)) !== null;
     },
     /** Ends a claim. If it had ended and is another's now, that costs one more load. */

@@ -52,7 +52,9 @@ export function openTiers({ local, shared, namespace, localTtlMs }: TiersOptions
   async function fromShared<V>(read: Read<V>): Promise<{ entry: Entry | undefined; since: Since }> {
     const moment = local.moment();
     if (!shared) return { entry: undefined, since: { local: moment, shared: undefined } };
-    const answer = read.tags ? await shared.getTagged(read.key) : { entry: await shared.get(read.key), since: undefined };
+    const answer = read.tags
+      ? await shared.getTagged(read.key)
+      : { entry: await shared.get(read.key), since: undefined };
     const since = { local: moment, shared: answer?.since };
     const found = answer?.entry;
     if (!found) return { entry: undefined, since };

@@ -225,7 +225,11 @@ describe('are refused by name', () => {
     ['caching of a command', { access: token, http: post, reads: { maxAgeSeconds: 5 } }, 'queries with a GET route'],
     ['an unknown strength', { access: token, http: get, reads: { strength: 9 } }, '9 is an unknown read strength'],
     ['the default strength', { access: token, http: get, reads: { strength: 2 } }, 'AT_LEAST is the default'],
-    ['more than a day', { access: token, http: get, reads: { maxAgeSeconds: 86_401 } }, 'max_age_seconds must be from 0'],
+    [
+      'more than a day',
+      { access: token, http: get, reads: { maxAgeSeconds: 86_401 } },
+      'max_age_seconds must be from 0',
+    ],
     ['shared for no time', { access: token, http: get, reads: { shared: true } }, 'without max_age_seconds'],
     [
       "shared, and the caller's own",

@@ -2,10 +2,10 @@
 import { openCache } from '@caudal/cache/cache.ts';
 import type { Cache } from '@caudal/cache/types.ts';
 import type { ContextProjection, ViewCaching } from '@caudal/context/context.ts';
+import { type EventOf, product } from '@caudal/contract/entities.ts';
 import { Product } from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';
 import type { ReadStrength } from '@caudal/contract/reads.ts';
 import { newEvent } from '@caudal/eventlog/codec.ts';
-import { type EventOf, product } from '@caudal/contract/entities.ts';
 import type { StoredDocument } from '@caudal/projections/stores/store.ts';
 import { openWaits } from '@caudal/rpc/server/waits.ts';
 import { productSearch } from '@caudal/service-catalog/projections/product-search.ts';

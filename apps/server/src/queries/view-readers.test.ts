@@ -12,8 +12,8 @@ import { orderDetails } from '@caudal/service-orders/projections/order-details.t
 import { refusalOf, testCall } from '@caudal/testing/call.ts';
 import { memoryLog } from '@caudal/testing/memory-log.ts';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { storeOf } from '../testing/store-of.ts';
 import { cacheKey } from '../caching/view-caching.ts';
+import { storeOf } from '../testing/store-of.ts';
 import { viewReader } from './view-readers.ts';
 
 /** A store whose documents a test sets directly, and that can be unreachable. */

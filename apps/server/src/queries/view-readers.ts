@@ -63,7 +63,8 @@ export function searchReader<V>(options: ReaderOptions): SearchReader<V> {
     ...reads,
     async search(query, call) {
       // What was written just now is on pages that a cached one need not name.
-      const mayBeOld = call.readStrength === 'ONE' || (call.readStrength === undefined && call.consistency.length === 0);
+      const mayBeOld =
+        call.readStrength === 'ONE' || (call.readStrength === undefined && call.consistency.length === 0);
       if (!caching || !mayBeOld) return several(call, () => views.search(query));
       await seen(call);
       const current = await generation();
