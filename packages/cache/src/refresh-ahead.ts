@@ -54,8 +54,8 @@ export function createRenewals({ namespace, random = Math.random, isLoading, ren
     consider<V>(read: Read<V>, entry: Entry): void {
       if (entry.value === undefined || underway.has(read.key) || isLoading(read.key)) return;
       if (freshMs(entry, read) > -Math.log(1 - random()) * read.ttlMs * part) return;
-      if (underway.size >= maxAtOnce) return count('full', read);
-      void run(read);
+      if (underway.size >= maxAtOnce) count('full', read);
+      else void run(read);
     },
   };
 }

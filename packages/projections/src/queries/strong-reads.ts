@@ -49,7 +49,8 @@ export async function newestOfView<V>({ projection, logs, id, streams }: NewestO
 
 /** The refusal of a strong read of what is no single view. */
 export function notServedStrongly(): CaudalError {
-  const description = 'STRONG is for one resource by its id: send the consistency token of what must be included instead';
+  const description =
+    'STRONG is for one resource by its id: send the consistency token of what must be included instead';
   return new CaudalError('INVALID_ARGUMENT', 'READ_STRENGTH_NOT_SERVED', `The header read-strength: ${description}.`, {
     violations: [{ field: 'read-strength', description }],
   });

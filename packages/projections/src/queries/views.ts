@@ -221,7 +221,10 @@ function bounded(limit: number): number {
 }
 
 /** A view as queries get it. */
-export function storedView<V>(projection: ViewDeclaration<V>, { id, view, streams, revision }: StoredDocument): StoredView<V> {
+export function storedView<V>(
+  projection: ViewDeclaration<V>,
+  { id, view, streams, revision }: StoredDocument,
+): StoredView<V> {
   return { id, view: projection.codec.fromJSON(view), streams, revision };
 }
 

@@ -6,11 +6,11 @@ import {
 } from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';
 import { unavailable } from '@caudal/kernel/errors.ts';
 import { sleep } from '@caudal/kernel/time.ts';
-import { findNginx, type Proxy, startNginx } from '@caudal/testing/nginx.ts';
+import { type CachingProxy, findNginx, startNginx } from '@caudal/testing/nginx.ts';
 import { until } from '@caudal/testing/until.ts';
 import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { encodeConsistency } from '../server/consistency-token.ts';
-import { start, services as others, token } from '../testing/fixture.ts';
+import { services as others, start, token } from '../testing/fixture.ts';
 import { service } from '../types.ts';
 
 jest.setTimeout(60_000);
@@ -81,7 +81,9 @@ describe('the headers', () => {
     const consistency = encodeConsistency([{ stream: 'catalog.product/p', version: 1 }])!;
     const chosen: Record<string, string>[] = [{ 'consistency-token': consistency }, { 'read-strength': 'QUORUM' }];
     for (const headers of chosen)
-      expect((await get(`${server.url}/v1/products/p`, headers)).headers.get('cache-control')).toBe('private, no-cache');
+      expect((await get(`${server.url}/v1/products/p`, headers)).headers.get('cache-control')).toBe(
+        'private, no-cache',
+      );
   });
 
   test('of other methods, and of refusals', async () => {
@@ -117,9 +119,9 @@ describe('the header read-strength', () => {
 });
 
 (nginx ? describe : describe.skip)(`behind a caching proxy${nginx ? '' : ' (no nginx)'}`, () => {
-  let proxy: Proxy;
+  let proxy: CachingProxy;
   /** Sends a token of its own, as a CDN before a public catalogue. */
-  let open: Proxy;
+  let open: CachingProxy;
   beforeAll(async () => {
     proxy = await startNginx(nginx!, { upstream: server.url });
     open = await startNginx(nginx!, { upstream: server.url, headers: { authorization: `Bearer ${alice}` } });

@@ -12,8 +12,7 @@ export const isKept = ({ reads }: MethodContract): boolean => reads.maxAgeSecond
 export function cacheControl({ reads }: MethodContract, isChosen: boolean): string {
   if (reads.maxAgeSeconds === 0 || isChosen) return 'private, no-cache';
   const parts = [reads.shared ? 'public' : 'private', `max-age=${reads.maxAgeSeconds}`];
-  if (reads.staleWhileRevalidateSeconds > 0)
-    parts.push(`stale-while-revalidate=${reads.staleWhileRevalidateSeconds}`);
+  if (reads.staleWhileRevalidateSeconds > 0) parts.push(`stale-while-revalidate=${reads.staleWhileRevalidateSeconds}`);
   if (reads.staleIfErrorSeconds > 0) parts.push(`stale-if-error=${reads.staleIfErrorSeconds}`);
   return parts.join(', ');
 }

@@ -36,9 +36,7 @@ export function decodeRest(
     query: queryOf(url),
     body: parseJson(body, boundsOf(request), textBoundOf(contract)),
     ifMatch: isRead || isSigned || !fieldNamed(request, 'etag') ? undefined : unquoted(headers['if-match']),
-    refused: isSigned
-      ? []
-      : refusedConditions(headers, { isRead, hasEtag: hasEtag || isKept(contract), request }),
+    refused: isSigned ? [] : refusedConditions(headers, { isRead, hasEtag: hasEtag || isKept(contract), request }),
   });
   return definition.requestDeserialize(Buffer.from(jsonToBytes(request, json)));
 }

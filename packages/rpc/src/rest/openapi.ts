@@ -158,7 +158,8 @@ const strengthText =
 function headerParameters({ request, access }: MethodContract, isGet: boolean, hasEtag: boolean): Schema[] {
   const all = [header('X-Request-Id', 'Names this request in logs and errors. Generated if absent.')];
   if (isGet) all.push(header('Consistency-Token', 'From an earlier answer: the query sees at least its writes.'));
-  if (isGet) all.push({ ...header('Read-Strength', strengthText), schema: { type: 'string', enum: [...readStrengths] } });
+  if (isGet)
+    all.push({ ...header('Read-Strength', strengthText), schema: { type: 'string', enum: [...readStrengths] } });
   if (!access.webhook && request.fields.some(({ name }) => name === 'request_id')) {
     const meaning =
       'Stands for `requestId` in the body: a text of 1 to 255 characters of ASCII, in double quotes or without.';

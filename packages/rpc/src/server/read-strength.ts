@@ -15,12 +15,18 @@ export function readStrengthOf(
   if (header === undefined || !noSideEffects) return reads.strength;
   const strength = readStrengths.find((each) => each === header.toUpperCase());
   if (!strength) throw wrong(`must be one of ${readStrengths.join(', ')}`);
-  if (strength === 'AT_LEAST' && !hasToken) throw wrong('AT_LEAST needs the consistency token of an earlier answer beside it');
+  if (strength === 'AT_LEAST' && !hasToken)
+    throw wrong('AT_LEAST needs the consistency token of an earlier answer beside it');
   return strength;
 }
 
 function wrong(description: string): CaudalError {
-  return new CaudalError('INVALID_ARGUMENT', 'INVALID_READ_STRENGTH', `The header read-strength is wrong: ${description}.`, {
-    violations: [{ field: 'read-strength', description }],
-  });
+  return new CaudalError(
+    'INVALID_ARGUMENT',
+    'INVALID_READ_STRENGTH',
+    `The header read-strength is wrong: ${description}.`,
+    {
+      violations: [{ field: 'read-strength', description }],
+    },
+  );
 }
