@@ -233,7 +233,7 @@ const products: ListedViews<Product> = {
   orders: ['', 'create_time', 'create_time desc'],
   async page(reader, paging) {
     const { products: found, nextPageToken } = await answer<{ products: Product[]; nextPageToken: string }>(
-      catalogQueryService({ products: reader }),
+      catalogQueryService({ interest: { saw() {}, of: async () => 0 }, products: reader }),
       'searchProducts',
       SearchProductsRequest.fromPartial(paging),
     );
