@@ -233,7 +233,7 @@ const products: ListedViews<Product> = {
   orders: ['', 'create_time', 'create_time desc'],
   async page(reader, paging) {
     const { products: found, nextPageToken } = await answer<{ products: Product[]; nextPageToken: string }>(
-      catalogQueryService({ interest: { saw() {}, of: async () => 0 }, products: reader }),
+      catalogQueryService({ products: reader, interest: { saw() {}, of: async () => 0 } }),
       'searchProducts',
       SearchProductsRequest.fromPartial(paging),
     );
