@@ -12,7 +12,7 @@ import { type Asked, indexFor } from './testing/index-use.ts';
 import { requestsOf } from './testing/requests.ts';
 
 const nothing = {} as never;
-const tools: Omit<QueryTools<Settings>, 'views' | 'search'> = {
+const tools: Omit<QueryTools<Settings>, 'views' | 'search' | 'interest'> = {
   aggregates: nothing,
   clock: () => new Date(0),
   ids: () => 'id',

@@ -35,7 +35,7 @@ function unpacked(): string | undefined {
   return existsSync(program) ? program : undefined;
 }
 
-export interface Proxy {
+export interface CachingProxy {
   url: string;
   stop(): Promise<void>;
 }
@@ -44,7 +44,7 @@ export interface Proxy {
 export async function startNginx(
   program: string,
   { upstream, headers = {} }: { upstream: string; headers?: Record<string, string> },
-): Promise<Proxy> {
+): Promise<CachingProxy> {
   const folder = mkdtempSync(join(tmpdir(), 'caudal-nginx-'));
   const port = await freePort();
   const sent = Object.entries(headers).map(([name, value]) => `proxy_set_header ${name} "${value}";`);

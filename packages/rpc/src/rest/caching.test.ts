@@ -6,7 +6,7 @@ import {
 } from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';
 import { unavailable } from '@caudal/kernel/errors.ts';
 import { sleep } from '@caudal/kernel/time.ts';
-import { type Proxy as CachingProxy, findNginx, startNginx } from '@caudal/testing/nginx.ts';
+import { type CachingProxy, findNginx, startNginx } from '@caudal/testing/nginx.ts';
 import { until } from '@caudal/testing/until.ts';
 import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { encodeConsistency } from '../server/consistency-token.ts';
