@@ -22,7 +22,6 @@ const tools: Omit<QueryTools<Settings>, 'views' | 'search' | 'interest'> = {
   tables: nothing,
   sealed: nothing,
   database: nothing,
-  interest: () => nothing,
 };
 
 /** The queries that the context sends to each projection, over all forms of requests. */

@@ -48,6 +48,27 @@ function tests(world: () => World) {
     await until(async () => (await counted(world(), number)) >= traces);
   }
 
+  test('what is accepted and what is written is on disk first, whatever a process does not wait for otherwise', async () => {
+    const { database } = world();
+    const query = (text: string) => database.query<{ of: string }>({ text });
+    await query('CREATE TABLE commits (of text)');
+    await query(`CREATE FUNCTION note_commit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+      INSERT INTO commits VALUES (TG_ARGV[0] || ' ' || current_setting('synchronous_commit')); RETURN NEW; END $$`);
+    for (const table of ['trace_inbox', 'traces'])
+      await query(
+        `CREATE TRIGGER note_commit BEFORE INSERT ON ${table} FOR EACH ROW EXECUTE FUNCTION note_commit('${table}')`,
+      );
+    try {
+      await send(trace('disk', 0));
+      await until(async () => (await page(world(), 'disk')) !== undefined);
+      const found = (await query('SELECT DISTINCT of FROM commits')).map(({ of }) => of);
+      expect(found).toContain('traces on');
+      expect(found.filter((of) => !of.endsWith(' on'))).toEqual([]);
+    } finally {
+      for (const table of ['trace_inbox', 'traces']) await query(`DROP TRIGGER note_commit ON ${table}`);
+    }
+  });
+
   test('a trace is on its parcel’s page, and each is judged by itself', async () => {
     const wrong = trace('a1', 0, { happenTime: undefined });
     const future = trace('a1', 0, { happenTime: new Date(Date.now() + 2 * 86_400_000) });

@@ -39,9 +39,11 @@ export function openInbox({ database, maxTraces }: InboxOptions): TraceQueue {
     await counting;
     if (counted.traces + since + traces > maxTraces) throw queueFull();
     since += traces;
+    // Processes commit what can be derived anew without waiting for the disk. This can't: it is what 202 promises.
     await database.query({
       name: 'tracking-put',
-      text: 'INSERT INTO trace_inbox (traces, body) VALUES ($1, $2)',
+      text: `INSERT INTO trace_inbox (traces, body)
+        SELECT $1::int, $2::bytea WHERE set_config('synchronous_commit', 'on', true) = 'on'`,
       values: [traces, body],
     });
     for (const wake of sleepers) wake();

@@ -48,6 +48,8 @@ export function rowsOf(bodies: readonly Uint8Array[]): Row[] {
 /** Writes what is new of them. A repeat changes nothing. Errors: those of `Transaction.query`. */
 export async function writeTraces(tx: Transaction, bodies: readonly Uint8Array[]): Promise<Written> {
   const rows = rowsOf(bodies);
+  // On disk before the queue forgets them: processes commit what can be derived anew without waiting for that.
+  await tx.query({ name: 'tracking-on-disk', text: "SELECT set_config('synchronous_commit', 'on', true)" });
   await makePartitions(tx, rows);
   const parcels = await lockParcels(tx, rows);
   const late = await knownInOtherMonths(tx, rows, parcels);

@@ -35,7 +35,8 @@ export async function openWorld({ broker, maxTraces = 100_000 }: { broker?: Brok
 
   /** A process: its own connections and its own queue. */
   function open() {
-    const database = openDatabase({ url: fresh.url, schema: 'tracking' });
+    // As a process has it.
+    const database = openDatabase({ url: fresh.url, schema: 'tracking', derived: true });
     const queue = openQueue({ database, broker, maxTraces });
     const aggregates = openAggregates({ log, clock: systemClock, ids: newId });
     const service = trackingService({ queue, clock: systemClock });
