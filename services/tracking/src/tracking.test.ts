@@ -133,7 +133,8 @@ function tests(world: () => World) {
     expect((await page(world(), 'd4'))!.latestTraces[0]).toMatchObject({ status: DELIVERED });
     const rows = () => world().database.query({ text: 'SELECT FROM parcel_changes WHERE parcel = $1', values: [id] });
     await until(async () => (await rows()).length === 0);
-    expect((await read()).version).toBe(1);
+    // Two, if the other process was first with what came before.
+    expect([1, 2]).toContain((await read()).version);
   });
 
   test('older traces page from the store, newest first', async () => {
