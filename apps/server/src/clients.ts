@@ -42,7 +42,14 @@ export function openClients(
 
   const remote = <Definition extends object>(caller: CallingContext, definition: Definition, address: string) => {
     const key = `${caller.name} ${address} ${serviceOf(definition)}`;
-    const client = connected.get(key) ?? connect(definition, { address, auth: identity.tokensOf(caller), tls });
+    const client =
+      connected.get(key) ??
+      connect(definition, {
+        address,
+        auth: identity.tokensOf(caller),
+        tls,
+        balancing: values.CAUDAL_BALANCING,
+      });
     connected.set(key, client);
     return client as Client<Definition>;
   };

@@ -3,6 +3,7 @@ import type { Settings, Values } from '@caudal/config/config.ts';
 import { setting } from '@caudal/config/setting.ts';
 import { parsePersonalDataKeys } from '@caudal/eventlog/personal/cipher.ts';
 import { languages as searchLanguages } from '@caudal/projections/search/stems.ts';
+import { balancingExpects, parseBalancing } from '@caudal/rpc/client/balancing.ts';
 import { contexts } from '../contexts.ts';
 import { archivePlaceExpects, parseArchivePlace } from './archive-place.ts';
 import { cacheSettings } from './cache-settings.ts';
@@ -219,6 +220,15 @@ export const runtimeSettings = {
       'The address of the queries of contexts that do not run in this process; {context} becomes their name.',
     default: '127.0.0.1:9090',
   }),
+  CAUDAL_BALANCING: setting.parsed(
+    {
+      description: 'How this process chooses among the addresses of another workload that it calls.',
+      expects: balancingExpects,
+      secrecy: 'public',
+      default: 'round-robin',
+    },
+    parseBalancing,
+  ),
   ...limitSettings,
   CAUDAL_PREFETCH: setting.int({
     description:

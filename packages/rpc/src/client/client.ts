@@ -11,6 +11,8 @@ import { extractTrace, headerNames, injectTrace } from '../headers.ts';
 import { encodeConsistency } from '../server/consistency-token.ts';
 import type { TokenSource } from '../server/tokens.ts';
 import type { CallOptions, Client } from '../types.ts';
+import { balancingConfig } from './balancer.ts';
+import type { Balancing } from './balancing.ts';
 import { type CallTls, channelTls } from './call-tls.ts';
 
 export interface ConnectOptions {
@@ -20,6 +22,8 @@ export interface ConnectOptions {
   auth?: TokenSource;
   /** Absent: the connection is plain. */
   tls?: CallTls | undefined;
+  /** How it chooses among the addresses; absent: each in turn. */
+  balancing?: Balancing | undefined;
 }
 
 export const defaultTimeoutMs = 5_000;
@@ -27,7 +31,7 @@ export const defaultTimeoutMs = 5_000;
 /** A client of the service with this definition. It connects at the first call, and reconnects when needed. */
 export function connect<Definition extends object>(
   definition: Definition,
-  { address, auth, tls }: ConnectOptions,
+  { address, auth, tls, balancing = { policy: 'round-robin' } }: ConnectOptions,
 ): Client<Definition> & { close(): void } {
   takeGrpcLog();
   const methods = Object.entries(definition) as [string, Method][];
@@ -38,7 +42,7 @@ export function connect<Definition extends object>(
   const secure = channelTls(tls);
   const channel = new GrpcClient(address, secure.credentials, {
     ...secure.options,
-    'grpc.service_config': JSON.stringify(serviceConfigOf([...safe])),
+    'grpc.service_config': JSON.stringify(serviceConfigOf([...safe], balancing)),
     'grpc.service_config_disable_resolution': 1,
     // A proxy of the environment would get tokens of services, and can't reach them.
     'grpc.enable_http_proxy': 0,
@@ -182,9 +186,9 @@ function isLost(error: unknown): boolean {
  * Repeats calls where this is safe: queries, and commands with a request_id, and only if there was no answer. The
  * throttle stops repeats while many calls fail, so that they do not overload a server that has just returned.
  */
-function serviceConfigOf(safe: string[]) {
+function serviceConfigOf(safe: string[], balancing: Balancing) {
   return {
-    loadBalancingConfig: [{ round_robin: {} }],
+    loadBalancingConfig: [balancingConfig(balancing)],
     methodConfig:
       safe.length === 0
         ? []
