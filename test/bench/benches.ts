@@ -1,6 +1,9 @@
 /** All benchmarks, in the order of docs/benchmarks.md. */
 import { append } from './benches/append.ts';
+import { balancing } from './benches/balancing.ts';
 import { brokenQueue } from './benches/broken-queue.ts';
+import { caches } from './benches/caches.ts';
+import { carts } from './benches/carts.ts';
 import { contention } from './benches/contention.ts';
 import { growth } from './benches/growth.ts';
 import { hotItem } from './benches/hot-item.ts';
@@ -44,4 +47,7 @@ export const benches: Bench[] = [
   memory,
   laptop,
   tracking,
+  carts,
+  caches,
+  balancing,
 ];

@@ -23,7 +23,7 @@ const usage = `Usage: npm run bench [-- NAME...] [--json] [--quick | --long]
   --strict  exit code 1 if a goal is missed
   --help    this
 
-Stop other programs first. All benchmarks take an hour and three quarters, memory alone takes half an hour.`;
+Stop other programs first. All benchmarks take some two hours and a quarter, memory alone takes half an hour.`;
 
 const out = (text: string) => process.stdout.write(`${text}\n`);
 

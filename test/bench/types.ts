@@ -7,7 +7,7 @@ export interface Figure {
   metric: string;
   /** The median of the rounds. */
   value: number;
-  /** `x` for a ratio; `/s`, `ms`, `MiB`, `s`; `%` of one core. */
+  /** `x` for a ratio; `/s`, `ms`, `MiB`, `s`; `%` of one core, or of what the metric names. */
   unit: string;
   /** The smallest and the largest round, if there was more than one. */
   spread?: [min: number, max: number];
