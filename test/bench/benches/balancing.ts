@@ -103,9 +103,7 @@ export const balancing: Bench = {
           of('.slow-share', '%', all(name, 'slowShare')),
           ...(name === 'round-robin'
             ? []
-            : [
-                ratioOf({ bench, metric: ratio, goal: goals[ratio] }, all(name, 'rate'), all('round-robin', 'rate')),
-              ]),
+            : [ratioOf({ bench, metric: ratio, goal: goals[ratio] }, all(name, 'rate'), all('round-robin', 'rate'))]),
         ];
       });
     } finally {

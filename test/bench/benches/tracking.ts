@@ -212,10 +212,6 @@ export const tracking: Bench = {
   needs: ['postgres', 'rabbitmq'],
 
   async run(tools) {
-    return [
-      ...(await measureWriting(tools)),
-      ...(await measureService(tools)),
-      ...(await measureLarge(tools)),
-    ];
+    return [...(await measureWriting(tools)), ...(await measureService(tools)), ...(await measureLarge(tools))];
   },
 };

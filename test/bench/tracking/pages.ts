@@ -11,8 +11,8 @@ import {
 } from '@caudal/contract/gen/caudal/tracking/v1/tracking.ts';
 import { sleep } from '@caudal/kernel/time.ts';
 import { status } from '@grpc/grpc-js';
-import { startHttpEcho } from '../http-echo.ts';
 import { openRest } from '../http.ts';
+import { startHttpEcho } from '../http-echo.ts';
 import { closedLoop, takeTurns } from '../load.ts';
 import type { Runtime } from '../runtime.ts';
 import { carrier } from './traces.ts';

@@ -98,7 +98,10 @@ export async function openTraceStore({ url, broker }: { url: string; broker?: Br
     /** Fills it with old traces of other parcels, spread over 24 months. `state`: what all these parcels have. */
     async fill(count: number, say: (what: string) => void): Promise<void> {
       const now = new Date();
-      const months = Array.from({ length: 24 }, (_, n) => new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() - n)));
+      const months = Array.from(
+        { length: 24 },
+        (_, n) => new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() - n)),
+      );
       await database.query({
         text: `SELECT make_trace_partitions(array_agg((m AT TIME ZONE 'UTC')::date)) FROM unnest($1::timestamptz[]) m`,
         values: [timestamptzArray(months.map((month) => month.getTime()))],

@@ -64,9 +64,11 @@ describe('a choice', () => {
 
   test('by weights keeps to them, well mixed; with a port or without, and 1 where there is none', () => {
     const weights = { 'a:1': 3, b: 2 };
-    expect(taken({ policy: 'weighted', weights }, addresses('a:1', 'b:1', 'c:1'), 6).sort().join()).toBe(
-      'a:1,a:1,a:1,b:1,b:1,c:1',
-    );
+    expect(
+      taken({ policy: 'weighted', weights }, addresses('a:1', 'b:1', 'c:1'), 6)
+        .sort()
+        .join(),
+    ).toBe('a:1,a:1,a:1,b:1,b:1,c:1');
     expect(taken({ policy: 'weighted', weights: { a: 2 } }, addresses('a:1', 'b:1'), 6).join()).toBe(
       'a:1,b:1,a:1,a:1,b:1,a:1',
     );

@@ -13,10 +13,7 @@ export interface Address {
 }
 
 /** Chooses one of these, of which there is at least one. `header` reads a header of the call. */
-export type Choose = <A extends Address>(
-  addresses: readonly A[],
-  header: (name: string) => string | undefined,
-) => A;
+export type Choose = <A extends Address>(addresses: readonly A[], header: (name: string) => string | undefined) => A;
 
 /** A new choice of the policy. It may keep what it needs from call to call. */
 export function choiceOf(balancing: Balancing): Choose {
