@@ -119,4 +119,12 @@ describe('before a process starts', () => {
     expect(checkConfig(settings, { CAUDAL_TRACE_SAMPLING: '0.05' }).values?.CAUDAL_TRACE_SAMPLING).toBe(0.05);
     expect(wrong({ CAUDAL_TRACE_SAMPLING: '5' })).toEqual(['CAUDAL_TRACE_SAMPLING']);
   });
+
+  test('the choice among addresses is by turns unless it is set, and a wrong one is reported', () => {
+    const chosen = (CAUDAL_BALANCING?: string) =>
+      checkConfig(settings, CAUDAL_BALANCING ? { CAUDAL_BALANCING } : {}).values?.CAUDAL_BALANCING;
+    expect(chosen()).toEqual({ policy: 'round-robin' });
+    expect(chosen('weighted:10.0.0.7=3')).toEqual({ policy: 'weighted', weights: { '10.0.0.7': 3 } });
+    expect(wrong({ CAUDAL_BALANCING: 'random' })).toEqual(['CAUDAL_BALANCING']);
+  });
 });
