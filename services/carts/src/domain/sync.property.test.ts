@@ -100,7 +100,7 @@ test('any history: each copy and the server have what they know of, and no more'
             step.pieces > 0
               ? addToLine(stored.cart, step.key, step.pieces, { device: serverDevice, nowMs: now.getTime() })
               : removeLine(stored.cart, step.key);
-          stored = changedTo(stored, cart);
+          stored = changedTo(stored, cart, now);
           if (step.pieces > 0) server.adds.add({ key: step.key, pieces: step.pieces });
           else removeFrom(server, step.key);
         } else send(step.device, step.fate);
@@ -154,7 +154,7 @@ test('a copy that is too old is refused, begins anew, and loses nothing that it 
   old = { ...old, cart: removeLine(addToLine(old.cart, 'A', 1, by(old)), 'B') };
   const other = newReplica(idAt(later, 2));
   stored = sync(stored, syncOf(other, other.cart), {}, later);
-  stored = changedTo(stored, removeLine(stored.cart, 'A'));
+  stored = changedTo(stored, removeLine(stored.cart, 'A'), later);
   stored = sync(stored, { ...syncOf(other, other.cart), baseVersion: stored.version }, {}, later);
   expect(stored.cart.lines.has('A')).toBe(false);
   expect(() => sync(stored, syncOf(old, pendingChanges(old)), {}, later)).toThrow(

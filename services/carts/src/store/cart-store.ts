@@ -129,7 +129,8 @@ export function openCartStore({ database, clock }: { database: Database; clock: 
       values: [cartId],
     };
     const [found] = await tx.query<Row>(find);
-    if (found) return rowOf(found, key);
+    // A guest's cart is made under a new id, by one call. So an unknown id is refused after as little work as a wrong token.
+    if (found || key.tokenHash) return rowOf(found, key);
     // So that two first changes wait for each other: the lock ends with the transaction.
     await tx.query({
       name: 'carts-lock-id',

@@ -23,8 +23,12 @@ export const newGuestToken = () => randomBytes(32).toString('base64url');
 /** Throws CUSTOMER_ERASED; UNAVAILABLE. */
 export async function customerKey(seals: RowSeals, customerId: string): Promise<CartKey> {
   const seal = await seals(customerId);
-  if (!seal) throw refused('CUSTOMER_ERASED', `The customer "${customerId}" was erased, and has no cart any more.`);
+  if (!seal) throw noCartOfErased(customerId);
   return { cartId: customerCartId(customerId), seal };
+}
+
+export function noCartOfErased(customerId: string): CaudalError {
+  return refused('CUSTOMER_ERASED', `The customer "${customerId}" was erased, and has no cart any more.`);
 }
 
 export function guestKey(guestCartId: string, token: string): CartKey {
