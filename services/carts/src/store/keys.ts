@@ -32,7 +32,8 @@ export function noCartOfErased(customerId: string): CaudalError {
 }
 
 export function guestKey(guestCartId: string, token: string): CartKey {
-  const cartId = `g/${guestCartId}`;
+  // A UUID in capitals is the same id.
+  const cartId = `g/${guestCartId.toLowerCase()}`;
   const key = Buffer.from(hkdfSync('sha256', token, '', 'caudal guest cart', 32));
   return { cartId, seal: sealWith(key, ['carts', cartId]), tokenHash: createHash('sha256').update(token).digest() };
 }
