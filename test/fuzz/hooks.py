@@ -146,12 +146,6 @@ IN_WORDS_ONLY = [
     # The names that a mask may have; the schema has only an example.
     re.compile(r'^(read|update)_mask names '),
     re.compile(r"^(read|update)_mask must be names of fields"),
-    # Bytes of a cart, which only its own code makes.
-    re.compile(r"^changes(: | )(must be bytes of|has )"),
-    re.compile(r"must be bytes of @caudal/carts"),
-    # Fields and their values follow from a setting.
-    re.compile(r"There is no field \""),
-    re.compile(r"^(The values? must be|must be a whole number: )"),
     # Tokens are sealed: only an answer has one.
     re.compile(r"^page_token was not issued by this method"),
     # A pattern that ends at 2^63 would be longer than this file is wide.

@@ -62,7 +62,12 @@ function describeFuzzing(python: string): void {
       const reasons = Object.fromEntries((await catalogue()).map(({ reason, code }) => [reason, code]));
       writeFileSync(
         facts,
-        JSON.stringify({ reasons, insides: insides.source, known: { ...world, currency: ['GBP'] }, seed }),
+        JSON.stringify({
+          reasons,
+          insides: insides.source,
+          known: { ...world, currency: ['GBP'], name: ['coupon'] },
+          seed,
+        }),
       );
       const started = performance.now();
       const outcome = await runSchemathesis({

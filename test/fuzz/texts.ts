@@ -16,6 +16,8 @@ const good: Record<string, readonly string[]> = {
   email: ['ada@example.com', '用户@例子.广告', ''],
   order_by: ['', 'create_time', 'available desc', 'balance', 'product_id'],
   kind: ['standard', 'premium', ''],
+  // Fields of carts.
+  name: ['coupon', 'labels', 'address'],
   domain: contract()
     .methods()
     .map(({ service }) => service.split('.')[1]!)

@@ -4,16 +4,22 @@
  */
 import { type Cart, type Entry, emptyCart, type Line } from './cart.ts';
 import { type Field, strategies } from './fields.ts';
-import { itemOf } from './line-key.ts';
+import { itemOf, maxKeyLength } from './line-key.ts';
 import { compareTexts } from './stamp.ts';
 
 /** The most bytes of a cart or of what has changed in it. */
 export const maxBytes = 256 * 1024;
+/** The most bytes of a field's state, as JSON. */
+export const maxFieldLength = 64 * 1024;
+export const maxFields = 20;
 const maxDevices = 256;
-const maxLines = 4_000;
-const maxFields = 20;
-const maxFieldLength = 64 * 1024;
+const maxLines = 3_000;
+/** Of all lines together: reading and merging as many takes some milliseconds. */
+const maxEntries = 16_000;
 const format = 1;
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder('utf-8', { fatal: true });
 
 /** The cart as bytes. */
 export function encodeCart(cart: Cart): Uint8Array {
@@ -52,7 +58,7 @@ export function encodeCart(cart: Cart): Uint8Array {
     write.text(strategy);
     write.text(JSON.stringify(state));
   }
-  return Uint8Array.from(out);
+  return new Uint8Array(out);
 }
 
 function writerTo(out: number[]) {
@@ -69,7 +75,7 @@ function writerTo(out: number[]) {
     /** The sign is the last bit. */
     signed: (value: number) => count(value < 0 ? -value * 2 - 1 : value * 2),
     text(text: string) {
-      const bytes = new TextEncoder().encode(text);
+      const bytes = encoder.encode(text);
       count(bytes.length);
       for (const byte of bytes) out.push(byte);
     },
@@ -93,19 +99,26 @@ export function decodeCart(bytes: Uint8Array): Cart {
     if (seq > 0) cart.seen.set(device, seq);
   }
   const firstAt = read.count();
+  let entriesLeft = maxEntries;
   for (let left = read.count(maxLines); left > 0; left--) {
-    const key = read.text(2_000);
+    const key = read.text(maxKeyLength);
     itemOf(key);
-    cart.lines.set(key, readLine(read, devices, firstAt));
+    const entries = read.count(Math.min(maxDevices, entriesLeft));
+    entriesLeft -= entries;
+    cart.lines.set(key, readLine(read, entries, { devices, firstAt }));
   }
   for (let left = read.count(maxFields); left > 0; left--) cart.fields.set(read.text(100), readField(read));
   read.end();
   return cart;
 }
 
-function readLine(read: ReturnType<typeof readerOf>, devices: string[], firstAt: number): Line {
+function readLine(
+  read: ReturnType<typeof readerOf>,
+  entries: number,
+  { devices, firstAt }: { devices: string[]; firstAt: number },
+): Line {
   const line: Line = new Map();
-  for (let left = read.count(maxDevices); left > 0; left--) {
+  for (let left = entries; left > 0; left--) {
     const device = devices[read.count()];
     if (device === undefined) throw new RangeError('A line names a device that is not listed.');
     const seq = read.count();
@@ -162,7 +175,7 @@ function readerOf(bytes: Uint8Array) {
     },
     text(mostBytes: number): string {
       try {
-        return new TextDecoder('utf-8', { fatal: true }).decode(take(count(mostBytes)));
+        return decoder.decode(take(count(mostBytes)));
       } catch (error) {
         if (error instanceof RangeError) throw error;
         throw new RangeError('A text is not UTF-8.');

@@ -67,21 +67,29 @@ export interface Answer {
   changes: Cart;
 }
 
-/** The copy after a sync: `sent` has arrived. Removed lines that the server knows are forgotten. */
-export function received(replica: Replica, sent: Cart, { base, version, changes }: Answer): Replica {
+/**
+ * The copy after a sync: `sent` has arrived. Removed lines that the server knows are forgotten. Answers may arrive in any order: of one that
+ * a later one has overtaken, only that `sent` has arrived is news.
+ */
+export function received(replica: Replica, sent: Cart, { base, version, changes: answered }: Answer): Replica {
+  const isOvertaken = version < replica.version;
+  // It lacks lines that were added since, and has some that are forgotten since.
+  const changes = isOvertaken ? emptyCart() : answered;
   const cart = merge(replica.cart, changes);
   const arrived = merge(replica.confirmed, sent);
   const unsent = changesSince(replica.cart, arrived).lines;
   const confirmed = merge(arrived, changes);
   // What the whole cart lacks was removed, and is forgotten.
-  const isGone = (key: string) => base === 0 && !changes.lines.has(key) && !unsent.has(key);
+  const isWhole = base === 0 && !isOvertaken;
+  const isGone = (key: string) => isWhole && !changes.lines.has(key) && !unsent.has(key);
   for (const [key, line] of cart.lines) {
     const other = confirmed.lines.get(key);
     const isDone = other !== undefined && isRemoved(line) && isRemoved(other);
     if (!isDone && !isGone(key)) continue;
     cart.lines.delete(key);
-    confirmed.lines.delete(key);
   }
+  // Also what was sent long ago and is forgotten since.
+  for (const key of confirmed.lines.keys()) if (!cart.lines.has(key)) confirmed.lines.delete(key);
   return { ...replica, cart, confirmed, version: Math.max(version, replica.version) };
 }
 

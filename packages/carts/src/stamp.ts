@@ -34,6 +34,11 @@ export function isStamp(value: unknown): value is Stamp {
   return isCount(ms) && isCount(count) && typeof device === 'string' && device.length <= 36;
 }
 
+/** Whether it has the length of a device's id: shorter ones would let a clock have more entries than fit into the time of a merge. */
+export function isDevice(value: unknown): value is string {
+  return typeof value === 'string' && value.length === 36;
+}
+
 /** Whether it is a whole number that is exact in every language. */
 export function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;

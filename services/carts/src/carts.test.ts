@@ -110,7 +110,14 @@ describeWith(['postgres'], 'carts', () => {
       { name: 'coupon', values: ['TEN'] },
       { name: 'labels', values: ['gift'] },
     ]);
-    await expect(field('colour', 'red')).rejects.toMatchObject({ violations: [{ field: 'name' }] });
+    await expect(field('colour', 'red')).rejects.toMatchObject({
+      reason: 'CART_FIELD_UNKNOWN',
+      violations: [{ field: 'name' }],
+    });
+    await expect(field('labels', 'x'.repeat(101))).rejects.toMatchObject({
+      reason: 'CART_VALUE_INVALID',
+      violations: [{ field: 'value' }],
+    });
     const broken = SyncCartRequest.fromPartial({ customerId: 'fay', deviceId: newId(), changes: 'AAAA' });
     await expect(world.carts.syncCart(broken, testCall())).rejects.toMatchObject({
       code: 'INVALID_ARGUMENT',
@@ -141,6 +148,22 @@ describeWith(['postgres'], 'carts', () => {
       },
       { productId: 'POT', problems: [CartLineProblem.CART_LINE_PROBLEM_OUT_OF_STOCK] },
     ]);
+  });
+
+  test('a cart is made for registered customers only, and they are asked for once', async () => {
+    world.strangers.add('nobody');
+    const unknown = { code: 'NOT_FOUND', reason: 'CUSTOMER_NOT_FOUND' };
+    expect(await refusalOf(add('nobody', 'MUG', 1))).toEqual(unknown);
+    expect(await refusalOf(get('nobody'))).toEqual(unknown);
+    expect(await refusalOf(synced(adding(newReplica(newId()), 'MUG', 1), 'nobody'))).toEqual(unknown);
+    const rows = await world.database.query({ text: "SELECT FROM carts WHERE cart_id = 'c/nobody'" });
+    expect(rows).toHaveLength(0);
+    expect((await get('ned')).lines).toEqual([]);
+    const before = world.asked.length;
+    for (let n = 0; n < 3; n++) await add('ned', 'MUG', 1);
+    await synced(adding(newReplica(newId()), 'MUG', 1), 'ned');
+    expect(await quantitiesOf('ned')).toEqual({ MUG: 4 });
+    expect(world.asked.slice(before)).toEqual(['ned']);
   });
 
   test('nothing of a cart is readable in its row', async () => {
@@ -200,6 +223,15 @@ describeWith(['postgres'], 'carts', () => {
       await merge(customerId, guest, rule);
       expect(await quantitiesOf(customerId)).toEqual({ MUG: expected, MINE: 1, THEIRS: 3 });
       expect(await refusalOf(ask(guest))).toMatchObject({ reason: 'GUEST_CART_MERGED' });
+    });
+
+    test('that logs in as nobody who is registered keeps its cart', async () => {
+      world.strangers.add('oda');
+      const guest = await guestWith({ MUG: 5 });
+      expect(await refusalOf(merge('oda', guest, LoginRule.LOGIN_RULE_SUM))).toMatchObject({
+        reason: 'CUSTOMER_NOT_FOUND',
+      });
+      expect(linesOf(cartOf((await ask(guest)).changes))).toEqual([{ key: 'MUG', quantity: 5 }]);
     });
 
     test('is asked where both have a line, and nothing changes until it has answered', async () => {

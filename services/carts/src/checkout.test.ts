@@ -63,6 +63,17 @@ describeWith(['postgres'], 'checkout', () => {
     expect(ordersOf().map(piecesOf)).toEqual([{ MUG: 2, TEA: 1 }, { TEA: 4 }]);
   });
 
+  test('names a total that can not be, whatever is in the cart', async () => {
+    const request = CheckOutCartRequest.fromPartial({
+      ...{ customerId, country: 'GB', expectedTotal: { minorUnits: -1n, currency: 'GBP' } },
+      paymentMethod: { method: { $case: 'cardToken', value: 'tok' } },
+    });
+    await expect(world.carts.checkOutCart(request, testCall())).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      violations: [{ field: 'expected_total.minor_units' }],
+    });
+  });
+
   test('of many callers at once, and repeated, is one order', async () => {
     await add('MUG', 2);
     const requestId = newId();

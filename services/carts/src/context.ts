@@ -2,6 +2,7 @@
 import { defineContext } from '@caudal/context/context.ts';
 import { logPermissions } from '@caudal/context/log-permissions.ts';
 import { CatalogQueryServiceService } from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';
+import { CustomerQueryServiceService } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
 import { InventoryServiceService } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
 import { OrderQueryServiceService, OrderServiceService } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import { createSagaHandler } from '@caudal/sagas/saga-handler.ts';
@@ -22,6 +23,7 @@ export const carts = defineContext({
   settings,
   permissions: [
     'catalog.products.read',
+    'customers.customers.read:any',
     'inventory.stock.reserve',
     'orders.orders.place:any',
     'orders.orders.read:any',
@@ -36,6 +38,7 @@ export const carts = defineContext({
     return [
       cartService({
         ...{ ...common, aggregates },
+        customers: client(CustomerQueryServiceService),
         inventory: client(InventoryServiceService),
         orders: client(OrderServiceService),
         orderQueries: client(OrderQueryServiceService),
@@ -46,6 +49,7 @@ export const carts = defineContext({
   queries: ({ client, clock, tables: { database, seals } }) => [
     cartQueryService({
       ...{ store: openCartStore({ database, clock }), seals },
+      customers: client(CustomerQueryServiceService),
       products: openProducts({ catalog: client(CatalogQueryServiceService), clock }),
     }),
   ],

@@ -25,6 +25,14 @@ export const reasons = {
     code: 'FAILED_PRECONDITION',
     meaning: 'There is nothing in the cart; `metadata.last_order_id` names the order that it became last.',
   },
+  CART_FIELD_UNKNOWN: {
+    code: 'INVALID_ARGUMENT',
+    meaning: 'The setting CARTS_FIELDS names no field like this: `violations` has those that it names.',
+  },
+  CART_VALUE_INVALID: {
+    code: 'INVALID_ARGUMENT',
+    meaning: "The field's strategy takes other values: `violations` says which.",
+  },
   CARTS_BUSY: {
     code: 'RESOURCE_EXHAUSTED',
     meaning: 'More changes of this cart wait than a process keeps. Nothing was done: try again.',

@@ -2,7 +2,7 @@
  * A text with a vector clock: a write replaces what its device has seen. Texts that were written without sight of each other are
  * siblings: all of them are shown, until a device that has seen them writes again. A device has one at most.
  */
-import { compareStamps, compareTexts, isCount, isStamp, type Stamp } from '../stamp.ts';
+import { compareStamps, compareTexts, isCount, isDevice, isStamp, type Stamp } from '../stamp.ts';
 import { maxTextLength, type Strategy, textOf } from './strategy.ts';
 
 /** How many writes of each device were seen: sorted by device. */
@@ -14,10 +14,19 @@ interface Sibling {
   clock: Clock;
 }
 
+const mostSiblings = 20;
 const mostDevices = 200;
 
 const countOf = (clock: Clock, device: string) => clock.find(([of]) => of === device)?.[1] ?? 0;
-const covers = (a: Clock, b: Clock) => b.every(([device, count]) => countOf(a, device) >= count);
+
+/** Whether `a` has seen all that `b` has. Both are sorted, so each is read once. */
+function covers(a: Clock, b: Clock): boolean {
+  let at = 0;
+  return b.every(([device, count]) => {
+    while (at < a.length && compareTexts(a[at]![0], device) < 0) at++;
+    return a[at]?.[0] === device ? a[at]![1] >= count : count === 0;
+  });
+}
 
 function joined(a: Clock, b: Clock): Clock {
   const devices = [...new Set([...a, ...b].map(([device]) => device))].sort(compareTexts);
@@ -47,15 +56,23 @@ export const siblings: Strategy<Sibling[]> = {
       .sort(compareStamps)
       .at(-1),
   isState: (value): value is Sibling[] =>
-    Array.isArray(value) &&
-    value.length <= mostDevices &&
-    value.every(
-      ({ text, stamp, clock }) =>
-        typeof text === 'string' &&
-        text.length <= maxTextLength &&
-        isStamp(stamp) &&
-        Array.isArray(clock) &&
-        clock.length <= mostDevices &&
-        clock.every((entry) => Array.isArray(entry) && typeof entry[0] === 'string' && isCount(entry[1])),
-    ),
+    Array.isArray(value) && value.length <= mostSiblings && value.every(isSibling),
 };
+
+function isSibling(value: unknown): value is Sibling {
+  const { text, stamp, clock } = (value ?? {}) as Sibling;
+  return (
+    typeof text === 'string' &&
+    text.length <= maxTextLength &&
+    isStamp(stamp) &&
+    Array.isArray(clock) &&
+    clock.length <= mostDevices &&
+    clock.every(
+      (entry, n) =>
+        Array.isArray(entry) &&
+        isDevice(entry[0]) &&
+        isCount(entry[1]) &&
+        (n === 0 || compareTexts(clock[n - 1]![0], entry[0]) < 0),
+    )
+  );
+}

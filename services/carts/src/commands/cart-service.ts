@@ -2,16 +2,18 @@
 import { addToLine, type Cart, setQuantity } from '@caudal/carts/cart.ts';
 import { encodeCart } from '@caudal/carts/encoding.ts';
 import { type FieldsConfig, writeField } from '@caudal/carts/fields.ts';
-import { itemOf, lineKey } from '@caudal/carts/line-key.ts';
+import { lineKey, maxKeyLength, productOf } from '@caudal/carts/line-key.ts';
 import { checkTexts } from '@caudal/context/texts.ts';
 import { type Cart as CartMessage, CartServiceService, CartView } from '@caudal/contract/gen/caudal/carts/v1/carts.ts';
+import type { CustomerQueryServiceService } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
 import type { RowSeals } from '@caudal/eventlog/personal/row-seals.ts';
 import { invalidField } from '@caudal/kernel/errors.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
-import { type Call, service } from '@caudal/rpc/types.ts';
+import { type Call, type Client, service } from '@caudal/rpc/types.ts';
 import { cartMessage } from '../cart-message.ts';
 import { answerTo, changedTo, isWorthWriting, type StoredCart, serverDevice, sync } from '../domain/stored-cart.ts';
 import type { Products } from '../prices.ts';
+import { ofRegistered } from '../registration.ts';
 import type { CartRow, CartStore } from '../store/cart-store.ts';
 import { type CartKey, customerKey } from '../store/keys.ts';
 import { type CheckOutDependencies, checkOutCart } from './check-out.ts';
@@ -22,16 +24,20 @@ import { reserveCart } from './reserve.ts';
 export interface CartDependencies extends CheckOutDependencies {
   store: CartStore;
   seals: RowSeals;
+  customers: Client<CustomerQueryServiceService>;
   products: Products;
   fields: FieldsConfig;
   clock: Clock;
 }
 
 export function cartService(dependencies: CartDependencies) {
-  const { store, seals, fields, clock } = dependencies;
+  const { store, seals, customers, fields, clock } = dependencies;
   return service(CartServiceService, {
     async syncCart({ customerId, ...request }, call) {
-      return syncRow(dependencies, await customerKey(seals, customerId), request, call);
+      const key = await customerKey(seals, customerId);
+      return ofRegistered({ customers, customerId, call }, (assertMade) =>
+        syncRow(dependencies, key, request, call, assertMade),
+      );
     },
     addToCart({ customerId, productId, options, quantity }, call) {
       const key = keyOf(productId, options);
@@ -59,41 +65,49 @@ export function cartService(dependencies: CartDependencies) {
     const key = await customerKey(seals, customerId);
     const found = await dependencies.products.now(productsOf(lines), call);
     const shown = { customerId, view: CartView.CART_VIEW_BASIC };
-    return store.change({
-      key,
-      commandId: call.commandId,
-      signal: call.signal,
-      decide(row) {
-        const now = clock();
-        const cart = act(row.stored.cart, { device: serverDevice, nowMs: now.getTime() });
-        const stored = withPrices(changedTo(row.stored, cart), lines, found);
-        const after = stored === row.stored ? row : { ...row, exists: true, stored, changedAt: now };
-        return { row: after, reply: cartMessage(after, shown) };
-      },
-      repeat: (row) => cartMessage(row, shown),
-    });
+    return ofRegistered({ customers, customerId, call }, (assertMade) =>
+      store.change({
+        key,
+        commandId: call.commandId,
+        signal: call.signal,
+        decide(row) {
+          assertMade(row);
+          const now = clock();
+          const cart = act(row.stored.cart, { device: serverDevice, nowMs: now.getTime() });
+          const stored = withPrices(changedTo(row.stored, cart, now), lines, found);
+          const after = stored === row.stored ? row : { ...row, exists: true, stored, changedAt: now };
+          return { row: after, reply: cartMessage(after, shown) };
+        },
+        repeat: (row) => cartMessage(row, shown),
+      }),
+    );
   }
 
   function written(cart: Cart, name: string, value: string, { device, nowMs }: { device: string; nowMs: number }) {
     const strategy = Object.hasOwn(fields, name) ? fields[name] : undefined;
+    if (!strategy) throw invalidField('name', `must be one of ${Object.keys(fields).join(', ')}`, 'CART_FIELD_UNKNOWN');
     const isNumber = strategy === 'sum' || strategy === 'maximum';
-    if (isNumber && !/^-?[0-9]{1,12}$/.test(value))
-      throw invalidField('value', `must be a whole number: "${name}" has the strategy ${strategy}`);
+    if (isNumber && !/^-?[0-9]{1,12}$/.test(value)) throw wrongValue('must be a whole number');
     try {
       return writeField(cart.fields, { name, value: isNumber ? Number(value) : value, device, nowMs }, fields);
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
-      throw invalidField(strategy ? 'value' : 'name', error.message);
+      throw wrongValue(error.message);
+    }
+
+    function wrongValue(problem: string) {
+      return invalidField('value', `${problem} ("${name}" has the strategy ${strategy})`, 'CART_VALUE_INVALID');
     }
   }
 }
 
-const productsOf = (lines: string[]) => lines.map((key) => itemOf(key).productId);
+const productsOf = (lines: string[]) => lines.map(productOf);
 
 function keyOf(productId: string, options: Record<string, string>): string {
   checkTexts('options', options);
   const key = lineKey({ productId, options });
-  if (key.length > 1_000) throw invalidField('options', 'must have fewer characters in all');
+  if (key.length > maxKeyLength)
+    throw invalidField('options', `must have fewer characters: with the product ${maxKeyLength}, written as in a URL`);
   return key;
 }
 
@@ -140,7 +154,7 @@ export async function syncRow(
 function withPrices(stored: StoredCart, lines: string[], found: Awaited<ReturnType<Products['now']>>): StoredCart {
   const prices = new Map(stored.prices);
   for (const key of lines) {
-    const product = found.get(itemOf(key).productId);
+    const product = found.get(productOf(key));
     if (prices.has(key) || !stored.cart.lines.has(key) || !product || product === 'unknown' || !product.price) continue;
     const { minorUnits, currency } = product.price;
     prices.set(key, { minorUnits: String(minorUnits), currency });

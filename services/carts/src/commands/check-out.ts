@@ -12,7 +12,7 @@ import {
   PlaceOrderRequest,
 } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import type { CommandId, Origin } from '@caudal/kernel/context.ts';
-import { CaudalError, isCode, isTransient } from '@caudal/kernel/errors.ts';
+import { CaudalError, invalidField, isCode, isTransient } from '@caudal/kernel/errors.ts';
 import { contentHash, derivedIdAt, timeOfId } from '@caudal/kernel/ids.ts';
 import type { Call, Client } from '@caudal/rpc/types.ts';
 import { cartMessage } from '../cart-message.ts';
@@ -31,7 +31,10 @@ export interface CheckOutDependencies extends ReserveDependencies {
 export function checkOutCart(dependencies: CheckOutDependencies) {
   const { store, seals, orders, ids, clock } = dependencies;
   return async (request: CheckOutCartRequest, call: Call): Promise<CheckedOutCart> => {
-    const { customerId } = request;
+    const { customerId, expectedTotal } = request;
+    // As PlaceOrder does: before anything else, so that an empty cart does not hide it.
+    if (expectedTotal && expectedTotal.minorUnits < 0n)
+      throw invalidField('expected_total.minor_units', 'must not be below zero');
     const key = await customerKey(seals, customerId);
     const attempt = ids();
     const begun = await begin(key, attempt, call);
@@ -41,7 +44,7 @@ export function checkOutCart(dependencies: CheckOutDependencies) {
     const order = PlaceOrderRequest.fromPartial({
       ...{ orderId, customerId, country: request.country, paymentMethod: request.paymentMethod },
       lines: lines.map(({ productId, quantity }) => ({ productId, quantity: BigInt(quantity) })),
-      expectedTotal: request.expectedTotal,
+      expectedTotal,
     });
     const hash = contentHash(PlaceOrderRequest.encode(order).finish());
     const requestId = derivedIdAt(timeOfId(orderId) ?? clock().getTime(), orderId, Buffer.from(hash).toString('hex'));

@@ -26,8 +26,12 @@ export function guestCartService(
       });
       return { guestCartId, guestToken };
     },
-    syncGuestCart: ({ guestCartId, guestToken, ...request }, call) =>
-      syncRow(dependencies, guestKey(guestCartId, guestToken), request, call, assertOpen),
+    async syncGuestCart({ guestCartId, guestToken, ...request }, call) {
+      const key = guestKey(guestCartId, guestToken);
+      // Anyone can call this: no more work than a read for a caller without the cart's token.
+      assertOpen(await store.read(key));
+      return syncRow(dependencies, key, request, call, assertOpen);
+    },
   });
 }
 

@@ -10,11 +10,14 @@ import {
   type MergeGuestCartRequest,
   type MergeGuestCartResponse,
 } from '@caudal/contract/gen/caudal/carts/v1/carts.ts';
+import type { CustomerQueryServiceService } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
 import { refused } from '@caudal/kernel/errors.ts';
+import type { Call, Client } from '@caudal/rpc/types.ts';
 import { cartMessage } from '../cart-message.ts';
 import { changedTo, newCart, serverDevice } from '../domain/stored-cart.ts';
+import { ofRegistered } from '../registration.ts';
 import type { CartRow } from '../store/cart-store.ts';
-import { customerKey, guestKey, noGuestCart } from '../store/keys.ts';
+import { type CartKey, customerKey, guestKey, noGuestCart } from '../store/keys.ts';
 import type { ReserveDependencies } from './reserve.ts';
 
 const rules: Partial<Record<LoginRule, Rule>> = {
@@ -24,10 +27,25 @@ const rules: Partial<Record<LoginRule, Rule>> = {
   [LoginRule.LOGIN_RULE_KEEP_THEIRS]: 'keep_theirs',
 };
 
-export function mergeGuestCart({ store, seals, clock }: Pick<ReserveDependencies, 'store' | 'seals' | 'clock'>) {
-  return async (request: MergeGuestCartRequest): Promise<MergeGuestCartResponse> => {
+export interface MergeGuestDependencies extends Pick<ReserveDependencies, 'store' | 'seals' | 'clock'> {
+  customers: Client<CustomerQueryServiceService>;
+}
+
+export function mergeGuestCart({ store, seals, customers, clock }: MergeGuestDependencies) {
+  return async (request: MergeGuestCartRequest, call: Call): Promise<MergeGuestCartResponse> => {
     const { customerId, guestCartId, guestToken } = request;
     const keys = [await customerKey(seals, customerId), guestKey(guestCartId, guestToken)];
+    const { cart, conflicts } = await ofRegistered({ customers, customerId, call }, (assertMade) =>
+      mergeRows(keys, request, assertMade),
+    );
+    return { cart: cartMessage(cart, { customerId, view: CartView.CART_VIEW_EXPLAINED }), conflicts };
+  };
+
+  async function mergeRows(
+    keys: CartKey[],
+    { customerId, rule: asked }: MergeGuestCartRequest,
+    assertMade: (row: CartRow) => void,
+  ): Promise<{ cart: CartRow; conflicts: CartConflict[] }> {
     let conflicts: CartConflict[] = [];
     let merged: CartRow | undefined;
     await store.changeBoth(keys, (rows) => {
@@ -38,7 +56,8 @@ export function mergeGuestCart({ store, seals, clock }: Pick<ReserveDependencies
       // Who has the token later, on the same device, is another buyer.
       if (guests.mergedInto !== undefined)
         throw refused('GUEST_CART_MERGED', "The guest's cart was taken into another customer's at a login.");
-      const rule = rules[request.rule];
+      assertMade(mine);
+      const rule = rules[asked];
       const found = conflictsOf(mine.stored.cart, guests.stored.cart).filter((one) => one.mine !== one.theirs);
       if (!rule && found.length > 0) {
         conflicts = found.map(({ key, mine: own, theirs }) => ({
@@ -51,11 +70,12 @@ export function mergeGuestCart({ store, seals, clock }: Pick<ReserveDependencies
       const by = { device: serverDevice, nowMs: now.getTime() };
       // To the customer's copies, all of it is new.
       const cart = mergeOnLogin(mine.stored.cart, guests.stored.cart, rule ?? 'sum', by);
-      const prices = new Map([...guests.stored.prices, ...mine.stored.prices]);
-      merged = { ...mine, exists: true, stored: { ...changedTo(mine.stored, cart), prices }, changedAt: now };
+      const stored = changedTo(mine.stored, cart, now);
+      const known = [...guests.stored.prices, ...mine.stored.prices].filter(([key]) => stored.cart.lines.has(key));
+      merged = { ...mine, exists: true, stored: { ...stored, prices: new Map(known) }, changedAt: now };
       const emptied = { ...newCart(), version: guests.stored.version + 1, cart: emptyCart() };
       return [merged, { ...guests, stored: emptied, mergedInto: customerId, changedAt: now }];
     });
-    return { cart: cartMessage(merged!, { customerId, view: CartView.CART_VIEW_EXPLAINED }), conflicts };
-  };
+    return { cart: merged!, conflicts };
+  }
 }

@@ -8,7 +8,7 @@ import { itemOf } from '@caudal/carts/line-key.ts';
 import { changesSince } from '@caudal/carts/replica.ts';
 import { refused } from '@caudal/kernel/errors.ts';
 import { derivedIdAt } from '@caudal/kernel/ids.ts';
-import { type Checkout, changedTo, type OrderedLine, type StoredCart } from './stored-cart.ts';
+import { type Checkout, type OrderedLine, type StoredCart, withContent } from './stored-cart.ts';
 
 /** How long a call may still place its order: as long as calls wait, and far more. */
 export const attemptMs = 60_000;
@@ -75,7 +75,7 @@ export function finishCheckout(stored: StoredCart, orderId: string, ordered: Ord
     nextOrderId: __,
     reservation: ___,
     ...rest
-  } = changedTo(stored, merge(stored.cart, removedBy(removal, stored.cart)));
+  } = withContent(stored, merge(stored.cart, removedBy(removal, stored.cart)));
   return { ...rest, checkouts: stored.checkouts + 1, lastOrderId: orderId };
 }
 

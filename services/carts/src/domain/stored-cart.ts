@@ -1,9 +1,10 @@
 /** A cart as it is stored, and what changes it: copies of devices that are merged, and commands of callers without a copy. */
-import { type Cart, emptyCart, isRemoved, linesOf, merge } from '@caudal/carts/cart.ts';
+import { type Cart, emptyCart, isRemoved, merge } from '@caudal/carts/cart.ts';
 import { type FieldsConfig, latestStamp } from '@caudal/carts/fields.ts';
 import { changesSince } from '@caudal/carts/replica.ts';
-import { CaudalError, invalidField, refused } from '@caudal/kernel/errors.ts';
+import { invalidField, refused } from '@caudal/kernel/errors.ts';
 import { timeOfId } from '@caudal/kernel/ids.ts';
+import { assertBounds } from './bounds.ts';
 
 export interface OrderedLine {
   productId: string;
@@ -55,11 +56,8 @@ export const serverDevice = '00000000-0000-7000-8000-000000000000';
 const deviceLifetimeMs = 30 * 86_400_000;
 /** How far a device's clock may be ahead. */
 const clockToleranceMs = 60_000;
-const mostLines = 1_000;
 const mostRemoved = 1_000;
-const mostEntries = 8_000;
 const mostDevices = 64;
-const mostSeen = 200;
 const maxTotal = 1e12;
 
 export function newCart(): StoredCart {
@@ -81,13 +79,15 @@ export function sync(stored: StoredCart, request: SyncRequest, fields: FieldsCon
   const { device, baseVersion } = request;
   assertCurrent(stored, request, now);
   const accepted = acceptedOf(stored.cart, request, fields, now);
-  const next = changedTo(stored, merge(stored.cart, accepted));
+  const next = withContent(stored, merge(stored.cart, accepted));
   const known = next.devices.get(device);
   const devices = new Map(next.devices).set(device, {
     version: Math.max(known?.version ?? 0, baseVersion),
     seenMs: now.getTime(),
   });
-  return compacted({ ...next, devices }, now);
+  const synced = compacted({ ...next, devices }, now);
+  if (next !== stored) assertBounds(synced.cart);
+  return synced;
 }
 
 /** Whether a sync must be written: also if it changes nothing, what a copy has confirmed lets removed lines be forgotten. */
@@ -160,28 +160,26 @@ function acceptedOf(cart: Cart, { device, changes }: SyncRequest, fields: Fields
   return accepted;
 }
 
-/** The stored cart with another content, under the next version. The same one if nothing has changed. */
-export function changedTo(stored: StoredCart, cart: Cart): StoredCart {
+/**
+ * The stored cart with another content, without the removed lines that all copies have seen. The same one if nothing has changed.
+ * Throws CART_FULL.
+ */
+export function changedTo(stored: StoredCart, cart: Cart, now: Date): StoredCart {
+  const next = withContent(stored, cart);
+  if (next === stored) return stored;
+  const kept = compacted(next, now);
+  assertBounds(kept.cart);
+  return kept;
+}
+
+/** The stored cart with another content, under the next version, whatever its bounds. The same one if nothing has changed. */
+export function withContent(stored: StoredCart, cart: Cart): StoredCart {
   const { lines, fields, seen } = changesSince(cart, stored.cart);
   if (lines.size + fields.size + seen.size === 0) return stored;
   const version = stored.version + 1;
   const changed = new Map(stored.changed);
   for (const key of lines.keys()) changed.set(key, version);
-  assertBounds(cart);
   return { ...stored, cart, version, changed };
-}
-
-function assertBounds(cart: Cart): void {
-  const lines = linesOf(cart).length;
-  if (lines > mostLines) throw full(`${mostLines} lines`);
-  if (cart.seen.size > mostSeen) throw full(`${mostSeen} devices`);
-  let entries = 0;
-  for (const line of cart.lines.values()) entries += line.size;
-  if (entries > mostEntries) throw full(`${mostEntries} entries of devices in its lines`);
-}
-
-function full(bound: string): CaudalError {
-  return new CaudalError('RESOURCE_EXHAUSTED', 'CART_FULL', `The cart would have more than ${bound}.`);
 }
 
 /** Forgets copies that have not been there for long, and removed lines that all others have seen. */

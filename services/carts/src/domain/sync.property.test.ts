@@ -100,7 +100,7 @@ test('any history: each copy and the server have what they know of, and no more'
             step.pieces > 0
               ? addToLine(stored.cart, step.key, step.pieces, { device: serverDevice, nowMs: now.getTime() })
               : removeLine(stored.cart, step.key);
-          stored = changedTo(stored, cart);
+          stored = changedTo(stored, cart, now);
           if (step.pieces > 0) server.adds.add({ key: step.key, pieces: step.pieces });
           else removeFrom(server, step.key);
         } else send(step.device, step.fate);
@@ -131,6 +131,35 @@ test('any history: each copy and the server have what they know of, and no more'
   );
 });
 
+test('an answer that a later one has overtaken takes no line away, and brings none back', () => {
+  const now = new Date();
+  const by = (of: Replica) => ({ device: of.device, nowMs: now.getTime() });
+  let stored = newCart();
+  const ask = (copy: Replica) => {
+    const sent = overWire(pendingChanges(copy));
+    const confirmedChange = copy.confirmed.seen.get(copy.device) ?? 0;
+    stored = sync(stored, { device: copy.device, baseVersion: copy.version, confirmedChange, changes: sent }, {}, now);
+    const answer = { base: copy.version, version: stored.version, changes: overWire(answerTo(stored, copy.version)) };
+    return (later: Replica) => received(later, sent, answer);
+  };
+  let phone = newReplica(newId());
+  phone = { ...phone, cart: addToLine(phone.cart, 'A', 1, by(phone)) };
+  const first = ask(phone);
+  let laptop = newReplica(newId());
+  laptop = ask(laptop)(laptop);
+  laptop = { ...laptop, cart: addToLine(removeLine(laptop.cart, 'A'), 'B', 1, by(laptop)) };
+  laptop = ask(laptop)(laptop);
+  phone = ask(phone)(phone);
+  expect(shown(phone.cart)).toEqual({ B: 1 });
+  phone = first(phone);
+  expect(shown(phone.cart)).toEqual({ B: 1 });
+  phone = ask(phone)(phone);
+  laptop = ask(laptop)(laptop);
+  phone = first(ask(phone)(phone));
+  expect([shown(phone.cart), phone.cart.lines.size, phone.confirmed.lines.size]).toEqual([{ B: 1 }, 1, 1]);
+  expect(shown(stored.cart)).toEqual({ B: 1 });
+});
+
 test('a copy that is too old is refused, begins anew, and loses nothing that it has not sent', () => {
   const begin = new Date('2026-01-01T00:00:00Z');
   const later = new Date('2026-03-01T00:00:00Z');
@@ -154,7 +183,7 @@ test('a copy that is too old is refused, begins anew, and loses nothing that it 
   old = { ...old, cart: removeLine(addToLine(old.cart, 'A', 1, by(old)), 'B') };
   const other = newReplica(idAt(later, 2));
   stored = sync(stored, syncOf(other, other.cart), {}, later);
-  stored = changedTo(stored, removeLine(stored.cart, 'A'));
+  stored = changedTo(stored, removeLine(stored.cart, 'A'), later);
   stored = sync(stored, { ...syncOf(other, other.cart), baseVersion: stored.version }, {}, later);
   expect(stored.cart.lines.has('A')).toBe(false);
   expect(() => sync(stored, syncOf(old, pendingChanges(old)), {}, later)).toThrow(

@@ -2,6 +2,7 @@
  * The rows of carts. Changes of one cart that arrive while one is being written share the next transaction: the row is read and written
  * once for all of them. Every answer leaves after the commit is on disk.
  */
+import { setImmediate } from 'node:timers/promises';
 import { linesOf } from '@caudal/carts/cart.ts';
 import { valuesOf } from '@caudal/carts/fields.ts';
 import type { CommandId } from '@caudal/kernel/context.ts';
@@ -53,6 +54,8 @@ interface Waiting extends Change<unknown> {
 /** Changes of one cart that wait, and those of one transaction. */
 const mostWaiting = 2_000;
 const mostTogether = 256;
+/** How long changes are decided before other work of the process gets a turn: one of a large cart takes milliseconds. */
+const mostTurnMs = 10;
 
 interface Row {
   content: Buffer;
@@ -96,7 +99,12 @@ export function openCartStore({ database, clock }: { database: Database; clock: 
     const made: { key: string; hash: Uint8Array; answer: string }[] = [];
     let row = before;
     const settle: (() => void)[] = [];
+    let turnBegan = performance.now();
     for (const change of batch) {
+      if (performance.now() - turnBegan > mostTurnMs) {
+        await setImmediate();
+        turnBegan = performance.now();
+      }
       const { commandId, resolve, reject } = change;
       try {
         const first = commandId && repeats.get(commandId.key);
@@ -129,7 +137,8 @@ export function openCartStore({ database, clock }: { database: Database; clock: 
       values: [cartId],
     };
     const [found] = await tx.query<Row>(find);
-    if (found) return rowOf(found, key);
+    // A guest's cart is made under a new id, by one call. So an unknown id is refused after as little work as a wrong token.
+    if (found || key.tokenHash) return rowOf(found, key);
     // So that two first changes wait for each other: the lock ends with the transaction.
     await tx.query({
       name: 'carts-lock-id',

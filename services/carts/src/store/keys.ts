@@ -23,12 +23,17 @@ export const newGuestToken = () => randomBytes(32).toString('base64url');
 /** Throws CUSTOMER_ERASED; UNAVAILABLE. */
 export async function customerKey(seals: RowSeals, customerId: string): Promise<CartKey> {
   const seal = await seals(customerId);
-  if (!seal) throw refused('CUSTOMER_ERASED', `The customer "${customerId}" was erased, and has no cart any more.`);
+  if (!seal) throw noCartOfErased(customerId);
   return { cartId: customerCartId(customerId), seal };
 }
 
+export function noCartOfErased(customerId: string): CaudalError {
+  return refused('CUSTOMER_ERASED', `The customer "${customerId}" was erased, and has no cart any more.`);
+}
+
 export function guestKey(guestCartId: string, token: string): CartKey {
-  const cartId = `g/${guestCartId}`;
+  // A UUID in capitals is the same id.
+  const cartId = `g/${guestCartId.toLowerCase()}`;
   const key = Buffer.from(hkdfSync('sha256', token, '', 'caudal guest cart', 32));
   return { cartId, seal: sealWith(key, ['carts', cartId]), tokenHash: createHash('sha256').update(token).digest() };
 }

@@ -7,6 +7,7 @@ import type {
   GuestCartServiceService,
 } from '@caudal/contract/gen/caudal/carts/v1/carts.ts';
 import { Product } from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';
+import { Customer } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
 import { Order, type PlaceOrderRequest } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import { type RowSeal, sealWith } from '@caudal/eventlog/personal/row-seals.ts';
 import { freshLog } from '@caudal/eventlog/testing/log.ts';
@@ -68,6 +69,16 @@ export async function cartWorld() {
       return product;
     },
   } as never;
+  /** Who is not registered, and whom customers were asked about. */
+  const strangers = new Set<string>();
+  const asked: string[] = [];
+  const customers = {
+    async getCustomer({ customerId }: { customerId: string }) {
+      asked.push(customerId);
+      if (strangers.has(customerId)) throw notFound('customer', customerId);
+      return Customer.fromPartial({ customerId, eraseTime: erased.has(customerId) ? now : undefined });
+    },
+  } as never;
   const store = openCartStore({ database, clock });
   const common = { store, seals, clock, ids: newId, fields: parseFields(usualFields) };
   const orderQueries = {
@@ -91,9 +102,10 @@ export async function cartWorld() {
     orders: { placeOrder: (request: PlaceOrderRequest) => place(() => placeOrder(request)) } as never,
     orderQueries,
   };
-  const withProducts = { ...common, products: openProducts({ catalog, clock }) };
+  const withProducts = { ...common, customers, products: openProducts({ catalog, clock }) };
   return {
     ...{ fresh, database, aggregates, store, seals, orderQueries, products, orders, reserved, erased, clock },
+    ...{ strangers, asked },
     carts: cartService({ ...withProducts, ...others, aggregates }).handlers as unknown as Handlers<CartServiceService>,
     guests: guestCartService(withProducts).handlers as unknown as Handlers<GuestCartServiceService>,
     queries: cartQueryService(withProducts).handlers as unknown as Handlers<CartQueryServiceService>,

@@ -2,6 +2,7 @@ import { openAggregates } from '@caudal/aggregates/aggregates.ts';
 import { cart } from '@caudal/contract/entities.ts';
 import { Cart } from '@caudal/contract/gen/caudal/carts/v1/carts.ts';
 import { Customer } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
+import { refused } from '@caudal/kernel/errors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { concernOf } from '@caudal/sagas/observe.ts';
 import { advance } from '@caudal/sagas/testing/advance.ts';
@@ -13,13 +14,20 @@ import { type CartMailsDependencies, cartMails } from './cart-mails.ts';
 
 const agreed = [{ name: 'reminders', values: ['yes'] }];
 
-async function remind({ mayRemind = true, lines = [{ productId: 'MUG' }] as object[], fields = agreed } = {}) {
+const someLines: object[] = [{ productId: 'MUG' }];
+
+async function remind({ mayRemind = true, lines = someLines, fields = agreed, isErased = false } = {}) {
   const mails: Mail[] = [];
   const at = new Date('2026-01-01T00:00:00Z');
   const clock = () => at;
   const aggregates = openAggregates({ log: memoryLog({ domain: 'notifications' }), clock, ids: newId });
   const saga = cartMails({
-    carts: { getCart: async () => Cart.fromPartial({ lines, fields }) } as unknown as CartMailsDependencies['carts'],
+    carts: {
+      async getCart() {
+        if (isErased) throw refused('CUSTOMER_ERASED', 'The customer was erased.');
+        return Cart.fromPartial({ lines, fields });
+      },
+    } as unknown as CartMailsDependencies['carts'],
     customers: {
       getCustomer: async () =>
         Customer.fromPartial({ customerId: 'c1', email: 'ann@example.com', emailVerified: true }),
@@ -50,10 +58,12 @@ test('a customer who has agreed is reminded once, without a word of what a perso
   expect(mails).toMatchObject([{ to: 'ann@example.com', text: expect.stringContaining('your cart') }]);
 });
 
-test('nobody else is: without consent, after it was withdrawn, or if the cart is empty by now', async () => {
+test('nobody else is: without consent, after it was withdrawn, if the cart is empty by now, or after an erasure', async () => {
   expect((await remind({ mayRemind: false })).mails).toEqual([]);
   const withdrawn = await remind({ fields: [] });
   expect([withdrawn.mails, withdrawn.state.status]).toEqual([[], 'failed']);
   const empty = await remind({ lines: [] });
   expect([empty.mails, empty.state.status]).toEqual([[], 'failed']);
+  const erased = await remind({ isErased: true });
+  expect([erased.mails, erased.state.status]).toEqual([[], 'failed']);
 });

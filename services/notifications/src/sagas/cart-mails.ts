@@ -2,6 +2,7 @@
 import { cart, type EventOf } from '@caudal/contract/entities.ts';
 import { type CartQueryServiceService, CartView } from '@caudal/contract/gen/caudal/carts/v1/carts.ts';
 import type { CustomerQueryServiceService } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
+import { isCode } from '@caudal/kernel/errors.ts';
 import type { Client } from '@caudal/rpc/types.ts';
 import { type CaseOf, observe } from '@caudal/sagas/observe.ts';
 import type { Saga } from '@caudal/sagas/types.ts';
@@ -43,7 +44,15 @@ export function cartMails({
         const { customerId } = state.request;
         const { origin, signal, sagaId: notificationId } = context;
         const view = CartView.CART_VIEW_BASIC;
-        const { lines, fields } = await carts.getCart({ customerId, view, readMask: undefined }, { origin, signal });
+        const found = await carts
+          .getCart({ customerId, view, readMask: undefined }, { origin, signal })
+          .catch((error: unknown) => {
+            // Erased since the cart was found abandoned: another attempt would be refused as well.
+            if (isCode(error, 'FAILED_PRECONDITION') && error.reason === 'CUSTOMER_ERASED') return error.reason;
+            throw error;
+          });
+        if (typeof found === 'string') return found;
+        const { lines, fields } = found;
         // Ordered or emptied since.
         if (lines.length === 0) return 'NOT_WANTED';
         if (!fields.some(({ name, values }) => name === 'reminders' && values[0] === 'yes')) return 'NOT_WANTED';
