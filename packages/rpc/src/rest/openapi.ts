@@ -87,7 +87,9 @@ function operation(method: MethodContract, rule: HttpRule, index: number, schema
       requestBody: {
         required: method.request.fields.some((field) => !inPath.includes(field.name) && isRequired(field)),
         ...(method.maxRequestBytes && { description: `At most ${method.maxRequestBytes} bytes.` }),
-        content: { 'application/json': { schema: schemas.message(method.request, inPath) } },
+        content: {
+          'application/json': { schema: method.rawBody ? rawSchema(method) : schemas.message(method.request, inPath) },
+        },
       },
     }),
     'x-caudal-rate-limit': method.rateLimit,
@@ -95,10 +97,17 @@ function operation(method: MethodContract, rule: HttpRule, index: number, schema
   };
 }
 
+/** Of a body in a format of its sender no more is known. */
+function rawSchema({ request, rawBody }: MethodContract): Schema {
+  const field = request.fields.find(({ name }) => name === rawBody!.field)!;
+  return { type: 'object', description: contract().comment(field) };
+}
+
 const words = (name: string) => name.replace(/([a-z])([A-Z])/g, (_, a: string, b: string) => `${a} ${b.toLowerCase()}`);
 
-function callerText({ access }: MethodContract): string {
+function callerText({ access, rawBody }: MethodContract): string {
   const { authentication, permission, ownerField, ownerInResource } = access;
+  if (rawBody) return 'It takes no token: its caller is known by what it sends.';
   if (authentication === 'NONE') return 'Public: it takes no token.';
   if (authentication === 'WEBHOOK') return 'A webhook: its caller signs the body instead of showing a token.';
   const owner = ownerField
@@ -155,8 +164,10 @@ const header = (name: string, description: string, pattern?: string): Schema => 
 const strengthText =
   'What the answer includes. `ONE`: the nearest copy; `AT_LEAST`: what the Consistency-Token names; `QUORUM`: what a majority of the store has confirmed; `STRONG`: what the log has now, of one resource.';
 
-function headerParameters({ request, access }: MethodContract, isGet: boolean, hasEtag: boolean): Schema[] {
+function headerParameters({ request, access, rawBody }: MethodContract, isGet: boolean, hasEtag: boolean): Schema[] {
   const all = [header('X-Request-Id', 'Names this request in logs and errors. Generated if absent.')];
+  for (const { name, field } of rawBody?.headers ?? [])
+    all.push(header(name, contract().comment(request.fields.find((each) => each.name === field)!)));
   if (isGet) all.push(header('Consistency-Token', 'From an earlier answer: the query sees at least its writes.'));
   if (isGet)
     all.push({ ...header('Read-Strength', strengthText), schema: { type: 'string', enum: [...readStrengths] } });
@@ -197,7 +208,7 @@ function responses(method: MethodContract, rule: HttpRule, hasEtag: boolean, sch
     },
     ...(isGet && hasEtag && { 304: { description: 'Unchanged since the ETag in If-None-Match.' } }),
     400: failure,
-    ...(access.authentication !== 'NONE' && { 401: failure }),
+    ...((access.authentication !== 'NONE' || method.rawBody) && { 401: failure }),
     ...(access.permission && { 403: failure }),
     ...((rule.body || method.maxRequestBytes) && { 413: failure }),
     429: failure,
