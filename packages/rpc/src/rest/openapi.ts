@@ -82,6 +82,7 @@ function operation(method: MethodContract, rule: HttpRule, index: number, schema
       ...inPath.map((name) => pathParameter(method, name, schemas)),
       ...(rule.body ? [] : queryParameters(method, inPath, schemas)),
       ...headerParameters(method, isGet, hasEtag),
+      ...rawHeaders(method, schemas),
     ],
     ...(rule.body && {
       requestBody: {
@@ -101,6 +102,14 @@ function operation(method: MethodContract, rule: HttpRule, index: number, schema
 function rawSchema({ request, rawBody }: MethodContract): Schema {
   const field = request.fields.find(({ name }) => name === rawBody!.field)!;
   return { type: 'object', description: contract().comment(field) };
+}
+
+/** The headers that become fields. */
+function rawHeaders({ request, rawBody }: MethodContract, schemas: Schemas): Schema[] {
+  return (rawBody?.headers ?? []).map(({ name, field: of }) => {
+    const field = request.fields.find((each) => each.name === of)!;
+    return { name, in: 'header', description: contract().comment(field), schema: schemas.field(field) };
+  });
 }
 
 const words = (name: string) => name.replace(/([a-z])([A-Z])/g, (_, a: string, b: string) => `${a} ${b.toLowerCase()}`);
@@ -164,10 +173,8 @@ const header = (name: string, description: string, pattern?: string): Schema => 
 const strengthText =
   'What the answer includes. `ONE`: the nearest copy; `AT_LEAST`: what the Consistency-Token names; `QUORUM`: what a majority of the store has confirmed; `STRONG`: what the log has now, of one resource.';
 
-function headerParameters({ request, access, rawBody }: MethodContract, isGet: boolean, hasEtag: boolean): Schema[] {
+function headerParameters({ request, access }: MethodContract, isGet: boolean, hasEtag: boolean): Schema[] {
   const all = [header('X-Request-Id', 'Names this request in logs and errors. Generated if absent.')];
-  for (const { name, field } of rawBody?.headers ?? [])
-    all.push(header(name, contract().comment(request.fields.find((each) => each.name === field)!)));
   if (isGet) all.push(header('Consistency-Token', 'From an earlier answer: the query sees at least its writes.'));
   if (isGet)
     all.push({ ...header('Read-Strength', strengthText), schema: { type: 'string', enum: [...readStrengths] } });

@@ -4,7 +4,7 @@ import { settings } from '../settings.ts';
 import { askedCarriers, polledCarriers, pushingCarriers } from './configured.ts';
 import { parseCarriers, parseKeys, parseSecrets, parseUrls } from './parse-settings.ts';
 
-const [first, second] = ['a'.repeat(32), 'b:='.repeat(11)];
+const [first, second, third] = ['a'.repeat(32), 'b:='.repeat(11), 'c'.repeat(40)];
 const clock = () => new Date('2026-03-05T12:00:00Z');
 const load = (env: Record<string, string>) => loadConfig(settings, { env });
 
@@ -14,9 +14,9 @@ describe('the settings of carriers', () => {
       ['acme', 'caudal'],
       ['dhl', 'dhl'],
     ]);
-    expect([...parseSecrets(`acme:${first},dhl:${first}, acme:${second}`)]).toEqual([
+    expect([...parseSecrets(`acme:${first},dhl:${third}, acme:${second}`)]).toEqual([
       ['acme', [first, second]],
-      ['dhl', [first]],
+      ['dhl', [third]],
     ]);
     expect([...parseUrls('dhl=https://api.example/,acme=http://127.0.0.1:8099/acme')]).toEqual([
       ['dhl', 'https://api.example'],
@@ -36,6 +36,7 @@ describe('the settings of carriers', () => {
     ['nothing', () => parseCarriers('acme='), 'part 1 has nothing behind "="'],
     ['a short secret', () => parseSecrets('acme:short'), 'a secret of acme has fewer than 32 characters'],
     ['three secrets', () => parseSecrets([1, 2, 3].map(() => `acme:${first}`).join()), 'more than 2 secrets'],
+    ['a secret of two carriers', () => parseSecrets(`acme:${first},dhl:${first}`), 'dhl and acme have the same secret'],
     ['plain HTTP to elsewhere', () => parseUrls('dhl=http://api.example'), 'the URL of dhl is not https://'],
     ['credentials in a URL', () => parseUrls('dhl=https://me:secret@api.example'), 'leave them out'],
   ])('%s is refused with the fault', (_, parse, fault) => {

@@ -27,6 +27,9 @@ export function parseSecrets(text: string): ReadonlyMap<string, string[]> {
       throw new Error(`a secret of ${name} has fewer than ${minSecretCharacters} characters`);
     const own = [...(secrets.get(name) ?? []), value];
     if (own.length > maxSecrets) throw new Error(`${name} has more than ${maxSecrets} secrets`);
+    // A signature does not cover the path: what one carrier has sent could be sent again as another's.
+    const other = [...secrets].find(([of, known]) => of !== name && known.includes(value));
+    if (other) throw new Error(`${name} and ${other[0]} have the same secret: give each its own`);
     secrets.set(name, own);
   }
   return secrets;

@@ -57,7 +57,7 @@ describeWith(['postgres'], 'the job that asks carriers', () => {
     const shipment: ParcelAttached = {
       ...{ carrier, trackingNumber, shipmentId, orderId: 'o', customerId: 'ada', shipmentVersion: 2 },
     };
-    const of = { shipment, destination: 'DE', asked: new Set(names) };
+    const of = { shipment, destination: 'DE', asked: new Set(names), now: new Date() };
     return linkParcel(world.database, parcelId(carrier, trackingNumber), of);
   };
   const polls = () =>

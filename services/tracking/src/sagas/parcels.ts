@@ -63,7 +63,8 @@ export function parcelSaga(dependencies: ParcelsDependencies): Saga<ParcelStream
       }
       if (step.name === 'inform') return inform(state, context);
       const destination = /^[A-Z]{2}$/.test(ours.country) ? ours.country : undefined;
-      await linkParcel(database, context.sagaId, { shipment: state.shipment!, destination, asked });
+      const of = { shipment: state.shipment!, destination, asked, now: context.now };
+      await linkParcel(database, context.sagaId, of);
       return [{ $case: 'shipmentLinked', value: { shipmentId } }];
     },
   };

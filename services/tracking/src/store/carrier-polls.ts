@@ -1,7 +1,7 @@
 /** When carriers are asked for parcels: the table `carrier_polls`. */
 import type { JobTools } from '@caudal/context/context.ts';
 import type { Transaction } from '@caudal/postgres/database.ts';
-import { failingDays, type PollState, silentDays } from '../carriers/poll-plan.ts';
+import { failingDays, firstPoll, type PollState, silentDays } from '../carriers/poll-plan.ts';
 import type { PollStore } from '../carriers/poll-runner.ts';
 import { parcelId } from '../domain/parcel-id.ts';
 
@@ -18,12 +18,16 @@ interface Row {
 }
 
 /** Asks for the parcel from now on, if it has this shipment and has not ended. One that is asked for already stays as it is. */
-export async function beginPolls(tx: Transaction, parcel: string, shipmentId: string): Promise<void> {
+export async function beginPolls(
+  tx: Transaction,
+  { parcel, shipmentId, now }: { parcel: string; shipmentId: string; now: Date },
+): Promise<void> {
+  const { nextAt, newsAt } = firstPoll(now.getTime());
   await tx.query({
     text: `INSERT INTO carrier_polls (parcel, carrier, tracking_number, next_at, news_at)
-      SELECT parcel, carrier_key, regexp_replace(tracking_number, '\\s', '', 'g'), clock_timestamp(), clock_timestamp()
+      SELECT parcel, carrier_key, regexp_replace(tracking_number, '\\s', '', 'g'), $3, $4
       FROM parcels WHERE parcel = $1 AND shipment = $2 AND NOT done ON CONFLICT DO NOTHING`,
-    values: [parcel, shipmentId],
+    values: [parcel, shipmentId, new Date(nextAt), new Date(newsAt)],
   });
 }
 

@@ -10,13 +10,14 @@ export interface Link {
   destination: string | undefined;
   /** Whether carriers are asked for their parcels, by the key of the carrier. */
   asked: ReadonlySet<string>;
+  now: Date;
 }
 
 /** Links the parcel with the shipment, and unlinks the shipment's former parcel. A repeat, or an older version, changes nothing. */
 export async function linkParcel(
   database: Database,
   parcel: string,
-  { shipment, destination, asked }: Link,
+  { shipment, destination, asked, now }: Link,
 ): Promise<void> {
   const { carrier, trackingNumber, shipmentId, orderId, customerId, shipmentVersion } = shipment;
   await database.transaction(async (tx) => {
@@ -37,7 +38,7 @@ export async function linkParcel(
         ...[shipmentId, orderId, customerId, shipmentVersion, destination ?? null],
       ],
     });
-    if (asked.has(carrierKey(carrier))) await beginPolls(tx, parcel, shipmentId);
+    if (asked.has(carrierKey(carrier))) await beginPolls(tx, { parcel, shipmentId, now });
   });
 }
 
