@@ -247,7 +247,8 @@ export const contextTables: Record<string, Stored[]> = {
     {
       name: 'transit_sketches',
       kind: 'rows end',
-      bound: 'A row for each carrier, each of its destinations and each of its lanes of two countries, and month; deleted after twelve months.',
+      bound:
+        'A row for each carrier, each of its destinations and each of its lanes of two countries, and month; deleted after twelve months.',
       shown: {
         file: 'services/tracking/src/arrival.test.ts',
         test: 'what is older than twelve months is not learnt, and is forgotten',

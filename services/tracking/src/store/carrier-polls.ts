@@ -25,7 +25,7 @@ export async function beginPolls(
   const { nextAt, newsAt } = firstPoll(now.getTime());
   await tx.query({
     text: `INSERT INTO carrier_polls (parcel, carrier, tracking_number, next_at, news_at)
-      SELECT parcel, carrier_key, regexp_replace(tracking_number, '\\s', '', 'g'), $3, $4
+      SELECT parcel, carrier_key, regexp_replace(tracking_number, '\\s', '', 'g'), $3::timestamptz, $4::timestamptz
       FROM parcels WHERE parcel = $1 AND shipment = $2 AND NOT done ON CONFLICT DO NOTHING`,
     values: [parcel, shipmentId, new Date(nextAt), new Date(newsAt)],
   });
