@@ -16,9 +16,6 @@ export default {
     'packages/carts/src/**': ['exports', 'types'],
     // scripts/reference/catalogue.ts finds these files by their names and reads all exports.
     '**/src/reasons.ts': ['exports'],
-    // Tested with the simulator of carriers; the context tracking does not call them yet.
-    'services/tracking/src/{carriers,domain}/**': ['exports', 'types'],
-    'apps/importer/src/traces/**': ['exports', 'types'],
     // Jest calls it.
     'scripts/jest-transform.js': ['exports'],
     // The chart's topology is made from it.

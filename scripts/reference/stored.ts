@@ -235,6 +235,26 @@ export const contextTables: Record<string, Stored[]> = {
       },
     },
     {
+      name: 'carrier_polls',
+      kind: 'rows end',
+      bound:
+        'A row for each parcel of a shipment whose carrier is asked, until the parcel has ended or has been silent for 30 days; 90 if its carrier does not answer.',
+      shown: {
+        file: 'services/tracking/src/jobs/carrier-polls.test.ts',
+        test: 'ends after 30 silent days, also of carriers that are not asked any more',
+      },
+    },
+    {
+      name: 'transit_sketches',
+      kind: 'rows end',
+      bound:
+        'A row for each carrier, each of its destinations and each of its lanes of two countries, and month; deleted after twelve months.',
+      shown: {
+        file: 'services/tracking/src/arrival.test.ts',
+        test: 'what is older than twelve months is not learnt, and is forgotten',
+      },
+    },
+    {
       name: 'trace_inbox',
       kind: 'rows end',
       bound:

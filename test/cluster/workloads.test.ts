@@ -113,7 +113,8 @@ describeWithTools(['helm'], 'workloads', ({ helm }) => {
       const used = names.filter(
         (credential) =>
           (rolesOfCredentials[credential] as readonly string[]).some((role) => roles.includes(role)) &&
-          (credential !== 'CAUDAL_PERSONAL_DATA_KEYS' || contextsWithPersonalData.some((of) => own.includes(of))),
+          (credential !== 'CAUDAL_PERSONAL_DATA_KEYS' || contextsWithPersonalData.some((of) => own.includes(of))) &&
+          (!credential.startsWith('TRACKING_') || own.includes('tracking')),
       );
       expect([name, names.filter((credential) => env[`${credential}_FILE`])]).toEqual([name, used]);
     }

@@ -3,6 +3,7 @@ import { joinEmbeddedPostgres } from '@caudal/embedded-postgres/embedded-postgre
 import { afterAll, beforeAll, describe, expect } from '@jest/globals';
 import { Client } from 'pg';
 import type { Json } from './api.ts';
+import { type Carrier, describeCarriers, openCarrier } from './carriers-behaviour.ts';
 import { describeErasure } from './erasure-behaviour.ts';
 import { describeOrders } from './orders-behaviour.ts';
 import { describeReads } from './reads-behaviour.ts';
@@ -14,16 +15,25 @@ import { describeTracking } from './tracking-behaviour.ts';
 import { balanceOf, deliver, newCustomer, newProduct, orderAt, orderConfirmed, placeOrder, stockOf } from './world.ts';
 
 let system: System;
+let carrier: Carrier;
 
 beforeAll(async () => {
-  system = await startSystem({ form: 'embedded' });
+  carrier = await openCarrier();
+  system = await startSystem({ form: 'embedded', env: () => carrier.env });
 }, 120_000);
-afterAll(() => system?.stop(), 120_000);
+afterAll(async () => {
+  await system?.stop();
+  carrier?.close();
+}, 120_000);
 
 describe('one process on embedded PostgreSQL', () => {
   describeOrders(() => system);
   describeShipments(() => system);
   describeTracking(() => system);
+  describeCarriers(
+    () => system,
+    () => carrier,
+  );
   describeErasure(() => system);
   describeReads(() => system);
   describeReturns(() => system);

@@ -2,6 +2,7 @@
 
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { afterAll, beforeAll, expect } from '@jest/globals';
+import { type Carrier, describeCarriers, openCarrier } from './carriers-behaviour.ts';
 import { describeErasure } from './erasure-behaviour.ts';
 import { describeOrders } from './orders-behaviour.ts';
 import { describeReads } from './reads-behaviour.ts';
@@ -13,15 +14,24 @@ import { describeTracking } from './tracking-behaviour.ts';
 
 describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'one process on the real servers', () => {
   let system: System;
+  let carrier: Carrier;
 
   beforeAll(async () => {
-    system = await startSystem({ form: 'stores', databaseRole: 'application' });
+    carrier = await openCarrier();
+    system = await startSystem({ form: 'stores', databaseRole: 'application', env: () => carrier.env });
   }, 120_000);
-  afterAll(() => system?.stop(), 120_000);
+  afterAll(async () => {
+    await system?.stop();
+    carrier?.close();
+  }, 120_000);
 
   describeOrders(() => system);
   describeShipments(() => system);
   describeTracking(() => system);
+  describeCarriers(
+    () => system,
+    () => carrier,
+  );
   describeErasure(() => system);
   describeReads(() => system);
   describeReturns(() => system);

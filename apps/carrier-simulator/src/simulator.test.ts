@@ -7,7 +7,12 @@ import type { PolledCarrier } from '@caudal/service-tracking/carriers/ask.ts';
 import { apiKey, clientCredentials } from '@caudal/service-tracking/carriers/credentials.ts';
 import { formats } from '@caudal/service-tracking/carriers/formats.ts';
 import { firstPoll, type PollState } from '@caudal/service-tracking/carriers/poll-plan.ts';
-import { type PollStore, pollCarrier, pollCarriers } from '@caudal/service-tracking/carriers/poll-runner.ts';
+import {
+  type PollCounts,
+  type PollOptions,
+  type PollStore,
+  pollCarrier,
+} from '@caudal/service-tracking/carriers/poll-runner.ts';
 import { type CarrierEndpoint, carrierWebhook } from '@caudal/service-tracking/carriers/webhook.ts';
 import { judge } from '@caudal/service-tracking/domain/parcel.ts';
 import type { ParcelState } from '@caudal/service-tracking/domain/parcel-state.ts';
@@ -18,6 +23,12 @@ import { push } from './push.ts';
 import { numberOf, tallyOf } from './report.ts';
 import { sequenceOf } from './sequence.ts';
 import { type Served, serve } from './serve.ts';
+
+/** Side by side, as the job does. */
+async function pollCarriers(all: readonly PolledCarrier[], options: PollOptions): Promise<Record<string, PollCounts>> {
+  const each = all.map(async (carrier) => [carrier.adapter.name, await pollCarrier(carrier, options)] as const);
+  return Object.fromEntries(await Promise.all(each));
+}
 
 const secret = 'the secret of the simulator, 32 characters';
 const world: World = { seed: 7, startAt: Date.UTC(2026, 2, 2) };

@@ -103,6 +103,22 @@ test('an import whose token the system refuses names the fix', async () => {
   expect(absent).toMatchObject({ code: 2, stdout: '' });
   expect(absent.stderr).toContain(`The file ${join(folder, 'absent.csv')} can't be read (ENOENT).`);
 
+  const traces = join(folder, 'traces.csv');
+  const at = new Date(Date.now() - 60_000).toISOString();
+  writeFileSync(traces, `trackingNumber,happenedAt,status\nC1,${at},IN_TRANSIT\nC2,today,IN_TRANSIT\nC3,${at},SENT\n`);
+  const imported = await caudal('tracking', 'import', traces, '--carrier', 'acme', '--address', grpc, '--json');
+  expect(imported.code).toBe(1);
+  expect(imported.json()).toMatchObject({
+    ...{ lines: 3, accepted: 1, duplicates: 0, refused: 2, interrupted: false },
+    problems: [
+      { line: 3, field: 'happenedAt', problem: expect.stringContaining('ISO 8601') },
+      { line: 4, problem: expect.stringContaining('It is none of PRE_TRANSIT') },
+    ],
+  });
+  const unknown = await caudal('tracking', 'import', join(folder, 'traces.txt'));
+  expect(unknown).toMatchObject({ code: 2, stdout: '' });
+  expect(unknown.stderr).toContain('give --format csv or ndjson');
+
   const beside = await caudal('demo', file);
   expect(beside).toMatchObject({ code: 2, stdout: '' });
   expect(beside.stderr).toMatch(/A system runs on .*: "bin\/caudal import .*online-retail-sample\.csv" does the same/);

@@ -20,6 +20,7 @@ import { rebuildCommand } from './commands/rebuild.ts';
 import { replayCommand } from './commands/replay.ts';
 import { startCommand } from './commands/start.ts';
 import { tokenCommand } from './commands/token.ts';
+import { trackingCommand } from './commands/tracking.ts';
 import { verifyCommand } from './commands/verify.ts';
 import { viewsCommand } from './commands/views.ts';
 import { UsageError } from './usage.ts';
@@ -39,6 +40,7 @@ const program = new Command('caudal')
   .addCommand(jobsCommand())
   .addCommand(auditCommand())
   .addCommand(importCommand())
+  .addCommand(trackingCommand())
   .addCommand(demoCommand())
   .addCommand(tokenCommand())
   .addCommand(keysCommand())

@@ -26,7 +26,7 @@ async function followed(context: Context): Promise<string[]> {
   return [...domains].filter((domain) => domain !== context.name).sort();
 }
 
-/** The services whose clients a context asks for when its parts are made. */
+/** The services whose clients a context asks for when its parts are made, and when its jobs begin. */
 async function called(context: Context): Promise<Set<string>> {
   const services = new Set<string>();
   const nothing = {} as never;
@@ -45,6 +45,10 @@ async function called(context: Context): Promise<Set<string>> {
   context.queries({ ...tools, views, search: views, interest: () => nothing });
   await context.sagas({ ...tools, signal: ending.signal, development: false, tokenLifetimeMs: 0 });
   ending.abort();
+  const run = { signal: ending.signal, token: 0, now: new Date(0) };
+  // With tools that do nothing a job does not get far.
+  for (const job of context.jobs ?? [])
+    await (async () => job.run({ ...tools, log: nothing, views } as never, run))().catch(() => undefined);
   return services;
 }
 

@@ -26,6 +26,7 @@ import { type Access, type AccessMessage, accessOf } from './access.ts';
 import { type Audit, auditOf } from './audit.ts';
 import { commentsOf } from './comments.ts';
 import { type HttpRule, type HttpRuleMessage, httpRules } from './http-rule.ts';
+import { type RawBody, rawBodyOf } from './raw-body.ts';
 import { type Reads, type ReadsMessage, readsOf } from './reads.ts';
 import { type Serving, servingOf } from './serving.ts';
 
@@ -41,6 +42,8 @@ export interface MethodContract extends Serving {
   access: Access;
   audit: Audit;
   reads: Reads;
+  /** Set if a body over REST stays as it was sent. */
+  rawBody: RawBody | undefined;
   /** `idempotency_level = NO_SIDE_EFFECTS`: repeating it is safe. */
   noSideEffects: boolean;
   request: DescMessage;
@@ -112,6 +115,7 @@ export function load(bytes: Uint8Array): Contract {
   const rateLimit = extension('caudal.rate_limit');
   const act = extension('caudal.act');
   const reads = extension('caudal.reads');
+  const rawBody = extension('caudal.raw_body');
   const rules = extension('buf.validate.field');
   const oneof = extension('buf.validate.oneof');
   const personal = extension('caudal.personal');
@@ -157,8 +161,13 @@ export function load(bytes: Uint8Array): Contract {
       hasOption(descriptor, reads) ? (getOption(descriptor, reads) as unknown as ReadsMessage) : undefined,
       { path, http: rules, access: allowed, noSideEffects, showsPersonal: audited.personal },
     );
+    const raw = rawBodyOf(
+      hasOption(descriptor, rawBody) ? (getOption(descriptor, rawBody) as unknown as RawBody) : undefined,
+      { path, request, http: rules, access: allowed },
+    );
     const made: MethodContract = {
       ...{ path, service, name, http: rules, access: allowed, audit: audited, reads: reading },
+      rawBody: raw,
       ...{ ...serving, noSideEffects, request, response },
     };
     methods.set(path, made);

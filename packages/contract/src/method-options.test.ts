@@ -18,6 +18,7 @@ interface Options {
   max_request_bytes?: number;
   rate_limit?: number;
   reads?: object;
+  raw_body?: object;
 }
 
 const path = '/caudal.bare.v1.BareService/Do0';
@@ -31,12 +32,13 @@ const field = (name: string, number: number) => ({ name, number, type: 9, label:
 
 /** The methods of a contract whose service has the methods Do0, Do1, ... with these options. */
 function withMethods(...all: Options[]): MethodContract[] {
-  const methods = all.map(({ request = 'Thing', access, http, reads, ...numbers }, index) => {
+  const methods = all.map(({ request = 'Thing', access, http, reads, raw_body, ...numbers }, index) => {
     const options = create(MethodOptionsSchema);
     const set = (name: string, value: unknown) => setExtension(options, extension(name), value as never);
     const message = (name: string, value: object) => set(name, create(extension(name).message!, value as never));
     if (access) message('caudal.access', access);
     if (http) message('google.api.http', http);
+    if (raw_body) message('caudal.raw_body', raw_body);
     if (reads) {
       message('caudal.reads', reads);
       options.idempotencyLevel = MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS;
@@ -117,6 +119,16 @@ describe('options of a method', () => {
     });
     expect(second!.access).toMatchObject({ authentication: 'NONE', permission: '', webhook: undefined });
   });
+});
+
+test('a raw body is for public methods, and names fields that fit', () => {
+  const [plain] = withMethods(open);
+  expect(plain!.rawBody).toBeUndefined();
+  const to = (field: string) => ({ field, headers: [] });
+  expect(() => withMethods({ access: token, http: post, raw_body: to('thing_id') })).toThrow('AUTHENTICATION_NONE');
+  expect(() => withMethods({ ...open, http: get, raw_body: to('thing_id') })).toThrow('routes with the body "*"');
+  // It is a text.
+  expect(() => withMethods({ ...open, raw_body: to('thing_id') })).toThrow('no field "thing_id" of type bytes');
 });
 
 test('how a query is read, and what caches may do with it', () => {

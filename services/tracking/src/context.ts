@@ -1,5 +1,4 @@
 /** The tracking context: its settings, services, worker, saga, job and gauges. */
-import { setting } from '@caudal/config/setting.ts';
 import { defineContext } from '@caudal/context/context.ts';
 import { logPermissions } from '@caudal/context/log-permissions.ts';
 import {
@@ -9,15 +8,19 @@ import {
 import { workQueueName } from '@caudal/messaging/rabbitmq/topology.ts';
 import { createSagaHandler } from '@caudal/sagas/saga-handler.ts';
 import { startAnnouncer } from './announcer.ts';
+import { askedCarriers, pushingCarriers } from './carriers/configured.ts';
 import { trackingService } from './commands/tracking-service.ts';
 import { parcelDecider } from './domain/parcel-stream.ts';
 import { inboxOldest, inboxTraces, pendingChanges } from './gauges/backlog.ts';
+import { carrierPolls } from './jobs/carrier-polls.ts';
+import { forgetOldTransits } from './jobs/forget-transits.ts';
 import { makePartitions } from './jobs/make-partitions.ts';
 import { migrations } from './migrations.ts';
 import { trackingQueryService } from './queries/tracking-query-service.ts';
 import { openQueue } from './queue/open-queue.ts';
 import { queueOfTraces } from './queue/trace-queue-name.ts';
 import { parcelSaga } from './sagas/parcels.ts';
+import { settings } from './settings.ts';
 import { startWorker } from './worker.ts';
 
 /** How often the announcer looks for what a process that died has left. */
@@ -29,26 +32,22 @@ const embeddedMs = 10_000;
 
 export const tracking = defineContext({
   name: 'tracking',
-  settings: {
-    TRACKING_QUEUE_TRACES: setting.int({
-      description:
-        'About how many traces wait to be written at most, if there is no RabbitMQ; more are refused. The queue in RabbitMQ has 20,000 messages of up to 1,000 traces.',
-      default: '1000000',
-      min: 1_000,
-      max: 100_000_000,
-    }),
-    TRACKING_WRITE_RATE: setting.int({
-      description: 'How many traces a second a process of the role worker writes at most; 0 for no bound.',
-      default: '0',
-      min: 0,
-      max: 1_000_000,
-    }),
-  },
-  permissions: ['shipping.shipments.read:any', 'shipping.shipments.write', ...logPermissions('shipping')],
+  settings,
+  permissions: [
+    'shipping.shipments.read:any',
+    'shipping.shipments.write',
+    // What carriers answer goes the way of all traces.
+    'tracking.traces.write',
+    ...logPermissions('shipping'),
+  ],
   tables: { migrations, personal: false },
   deciders: [parcelDecider],
   commands: ({ database, broker, clock, settings }) => [
-    trackingService({ queue: openQueue({ database, broker, maxTraces: settings.TRACKING_QUEUE_TRACES }), clock }),
+    trackingService({
+      queue: openQueue({ database, broker, maxTraces: settings.TRACKING_QUEUE_TRACES }),
+      clock,
+      carriers: pushingCarriers(settings),
+    }),
   ],
   queries: ({ database, clock }) => [trackingQueryService({ database, clock })],
   projections: [],
@@ -68,13 +67,14 @@ export const tracking = defineContext({
     // The first to be stopped is the last.
     return [announcer, worker];
   },
-  jobs: [makePartitions],
+  jobs: [makePartitions, carrierPolls(), forgetOldTransits],
   gauges: [inboxTraces, inboxOldest, pendingChanges],
-  sagas: ({ aggregates, client, database, clock, signal }) => {
+  sagas: ({ aggregates, client, database, clock, signal, settings }) => {
     const saga = parcelSaga({
       database,
       shipping: client(ShippingServiceService),
       shipments: client(ShippingQueryServiceService),
+      asked: askedCarriers(settings),
     });
     return [createSagaHandler({ saga, aggregates, database, clock, signal })];
   },

@@ -31,3 +31,7 @@ export const changesAnnounced = counter(
   'tracking_status_changes_total',
   'Changes of status that became events of the log',
 );
+export const polls = counter(
+  'tracking_carrier_polls_total',
+  'Calls that ask carriers for parcels, by carrier and outcome: news, nothing, failed',
+);

@@ -59,6 +59,30 @@ export function traceOf(message: TraceMessage): Trace {
   };
 }
 
+/**
+ * A trace that an adapter has read as a message. Who signed for the parcel is a person's name, and is not taken in. When it was received
+ * is set where it is taken in.
+ */
+export function messageOf(trace: Trace): TraceMessage {
+  const {
+    carrier,
+    trackingNumber,
+    eventId = '',
+    happenedAt,
+    zone = '',
+    subStatus = '',
+    detail = '',
+    photoUrl = '',
+  } = trace;
+  return {
+    ...{ carrier, trackingNumber, eventId, zone, subStatus, detail, photoUrl, eta: trace.eta },
+    happenTime: happenedAt,
+    status: statusNumber(trace.status),
+    place: placeMessage(trace.place),
+    receiveTime: undefined,
+  };
+}
+
 /** A trace of a parcel's page as a message. Its id at the carrier, and when it was received, are in the trace store. */
 export function seenMessage(seen: Seen, of: { carrier: string; trackingNumber: string }): TraceMessage {
   const { zone = '', subStatus = '', detail = '', photoUrl = '' } = seen;

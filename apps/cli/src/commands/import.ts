@@ -13,7 +13,7 @@ import { untilSignal } from '../signals.ts';
 import { UsageError } from '../usage.ts';
 
 /** Its own settings only, since it may run on a machine without settings of the system. */
-const importSettings = {
+export const importSettings = {
   CAUDAL_TOKEN: settings.CAUDAL_TOKEN,
   CAUDAL_GRPC_PORT: settings.CAUDAL_GRPC_PORT,
   CAUDAL_AUTH: settings.CAUDAL_AUTH,
@@ -94,7 +94,7 @@ Example: caudal import orders.csv --address 127.0.0.1:9090`,
 }
 
 /** An unreachable system, with what was called. */
-function withAddress(error: unknown, address: string): unknown {
+export function withAddress(error: unknown, address: string): unknown {
   if (!isCode(error, 'UNAVAILABLE') && !isCode((error as Error).cause, 'UNAVAILABLE')) return error;
   const message = `${(error as Error).message} The import calls ${address}: does a system run there? --address names another.`;
   return new Error(message, { cause: error });

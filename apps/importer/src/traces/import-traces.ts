@@ -1,5 +1,5 @@
 /** Sends the traces of a file to a running system, in batches, and says what became of each line. */
-import { CaudalError } from '@caudal/kernel/errors.ts';
+import { isTransient } from '@caudal/kernel/errors.ts';
 import { backoffMs, type Clock, sleep } from '@caudal/kernel/time.ts';
 import type { FileTrace } from './read-trace.ts';
 import type { TraceLine } from './read-traces.ts';
@@ -33,13 +33,13 @@ export interface LineProblem {
 export interface TracesReport {
   lines: number;
   accepted: number;
-  /** The system knew them: the file was imported before, or has them twice. */
+  /** Twice in one call. What the system knows from before counts as accepted, and changes nothing. */
   duplicates: number;
   /** Lines that are wrong, or that the system has refused. */
   refused: number;
   /** The first of these, by line. */
   problems: LineProblem[];
-  /** It was interrupted. It may be started again: what was sent then counts as duplicate. */
+  /** It was interrupted. It may be started again: what was sent changes nothing. */
   interrupted: boolean;
 }
 
@@ -114,9 +114,7 @@ async function sendPatiently(options: ImportTracesOptions, traces: FileTrace[]):
     try {
       return await send(traces);
     } catch (error) {
-      const mayHelp =
-        error instanceof CaudalError && (error.code === 'RESOURCE_EXHAUSTED' || error.code === 'UNAVAILABLE');
-      if (!mayHelp || signal.aborted || clock().getTime() >= until) throw error;
+      if (!isTransient(error) || signal.aborted || clock().getTime() >= until) throw error;
       await sleep(error.retryAfterMs ?? backoffMs(attempt, pauses), signal);
     }
   }

@@ -12,7 +12,10 @@ export const contextsWithPersonalData: readonly string[] = contexts
 
 const views: readonly Role[] = ['query', 'projector', 'jobs'];
 
-/** Credentials that are not here are for all roles. The e2e tests start processes with no more than this. */
+/** Credentials of contexts that other roles use than the saga. */
+type OfContexts = 'TRACKING_CARRIER_SECRETS' | 'TRACKING_CARRIER_KEYS';
+
+/** Credentials that are not here are for all roles; those of a context for its sagas. The e2e tests start processes with no more than this. */
 export const rolesOfCredentials = {
   RABBITMQ_URL: ['command', 'relay', 'projector', 'saga', 'worker', 'jobs'],
   RABBITMQ_MANAGEMENT_URL: ['relay'],
@@ -22,4 +25,6 @@ export const rolesOfCredentials = {
   CAUDAL_TOKEN_KEYS: ['command', 'query', 'projector'],
   // Only these roles read or write what is personal.
   CAUDAL_PERSONAL_DATA_KEYS: ['command', 'query', 'saga', 'jobs'],
-} satisfies Partial<Record<keyof typeof settings, readonly Role[]>>;
+  TRACKING_CARRIER_SECRETS: ['command'],
+  TRACKING_CARRIER_KEYS: ['jobs'],
+} satisfies Partial<Record<keyof typeof settings | OfContexts, readonly Role[]>>;

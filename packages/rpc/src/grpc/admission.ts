@@ -137,6 +137,8 @@ function admitCall(
       const refusal = admission.full();
       if (refusal) throw refusal;
       if (endpoint.contract.access.authentication === 'SERVICE') checkClientCertificate(clientName, call);
+      // Its handler checks what is shown.
+      if (endpoint.contract.rawBody) admission.mayCheck(address);
       const caller = admission.known(address, (mayCheck) => callerOf(endpoint, header, authenticate, mayCheck));
       if (!(caller instanceof Promise)) return take(metadata, caller, admit);
       caller.then(

@@ -101,14 +101,17 @@ export function grpcServer(
       responseSerialize: same,
       responseDeserialize: same,
     };
-    known.handlers[name] = handlerOf(endpoint, pipeline);
+    known.handlers[name] = handlerOf(endpoint, { pipeline, admission });
   }
   for (const { definition, handlers } of services.values()) server.addService(definition, handlers);
   if (receiver) server.addService({ Forward: forwardMethod }, { Forward: receiver.serve });
   return server;
 }
 
-function handlerOf(endpoint: Endpoint, pipeline: Pipeline): handleUnaryCall<Buffer, Buffer> {
+function handlerOf(
+  endpoint: Endpoint,
+  { pipeline, admission }: Pick<Doors, 'pipeline' | 'admission'>,
+): handleUnaryCall<Buffer, Buffer> {
   const { definition, contract } = endpoint;
   return async (call, callback) => {
     const deadline = call.getDeadline();
@@ -135,6 +138,7 @@ function handlerOf(endpoint: Endpoint, pipeline: Pipeline): handleUnaryCall<Buff
     });
     const metadata = replyMetadata(outcome.requestId, outcome.ok ? undefined : outcome.error);
     if (!outcome.ok) {
+      if (contract.rawBody) admission.countFailed(address, outcome.error);
       callback(toStatus(outcome.error, metadata));
       return;
     }

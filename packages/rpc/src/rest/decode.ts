@@ -1,6 +1,7 @@
 /** Reads a REST request: path, query, headers and body become the request message. */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { HttpRule } from '@caudal/contract/http-rule.ts';
+import type { RawBody } from '@caudal/contract/raw-body.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { boundsOf } from '../schema/bounds.ts';
 import type { Endpoint } from '../server/endpoint.ts';
@@ -9,7 +10,7 @@ import { isKept } from './caching.ts';
 import { parseJson } from './json-body.ts';
 import { refusedConditions } from './preconditions.ts';
 import { requestJson } from './rest-request.ts';
-import { fieldNamed, jsonToBytes } from './transcode.ts';
+import { fieldNamed, type Json, jsonToBytes } from './transcode.ts';
 
 /** A request as it was received. */
 export interface RestRequest {
@@ -34,11 +35,21 @@ export function decodeRest(
   const json = requestJson(request, rule.body, {
     params,
     query: queryOf(url),
-    body: parseJson(body, boundsOf(request), textBoundOf(contract)),
+    body: contract.rawBody
+      ? rawParts(contract.rawBody, headers, body)
+      : parseJson(body, boundsOf(request), textBoundOf(contract)),
     ifMatch: isRead || isSigned || !fieldNamed(request, 'etag') ? undefined : unquoted(headers['if-match']),
     refused: isSigned ? [] : refusedConditions(headers, { isRead, hasEtag: hasEtag || isKept(contract), request }),
   });
   return definition.requestDeserialize(Buffer.from(jsonToBytes(request, json)));
+}
+
+/** A body that stays as it was sent, and headers, as JSON of the request. */
+function rawParts({ field, headers: taken }: RawBody, headers: IncomingHttpHeaders, body: Buffer): Json {
+  const texts = taken.flatMap(({ name, field: of }) =>
+    headers[name] === undefined ? [] : [[of, String(headers[name])]],
+  );
+  return { ...Object.fromEntries(texts), [field]: body.toString('base64') };
 }
 
 /** The query's parameters. Throws INVALID_ARGUMENT if one is not UTF-8: URLSearchParams would mend it without a word. */

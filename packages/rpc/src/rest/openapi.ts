@@ -82,12 +82,15 @@ function operation(method: MethodContract, rule: HttpRule, index: number, schema
       ...inPath.map((name) => pathParameter(method, name, schemas)),
       ...(rule.body ? [] : queryParameters(method, inPath, schemas)),
       ...headerParameters(method, isGet, hasEtag),
+      ...rawHeaders(method, schemas),
     ],
     ...(rule.body && {
       requestBody: {
         required: method.request.fields.some((field) => !inPath.includes(field.name) && isRequired(field)),
         ...(method.maxRequestBytes && { description: `At most ${method.maxRequestBytes} bytes.` }),
-        content: { 'application/json': { schema: schemas.message(method.request, inPath) } },
+        content: {
+          'application/json': { schema: method.rawBody ? rawSchema(method) : schemas.message(method.request, inPath) },
+        },
       },
     }),
     'x-caudal-rate-limit': method.rateLimit,
@@ -95,10 +98,25 @@ function operation(method: MethodContract, rule: HttpRule, index: number, schema
   };
 }
 
+/** Of a body in a format of its sender no more is known. */
+function rawSchema({ request, rawBody }: MethodContract): Schema {
+  const field = request.fields.find(({ name }) => name === rawBody!.field)!;
+  return { type: 'object', description: contract().comment(field) };
+}
+
+/** The headers that become fields. */
+function rawHeaders({ request, rawBody }: MethodContract, schemas: Schemas): Schema[] {
+  return (rawBody?.headers ?? []).map(({ name, field: of }) => {
+    const field = request.fields.find((each) => each.name === of)!;
+    return { name, in: 'header', description: contract().comment(field), schema: schemas.field(field) };
+  });
+}
+
 const words = (name: string) => name.replace(/([a-z])([A-Z])/g, (_, a: string, b: string) => `${a} ${b.toLowerCase()}`);
 
-function callerText({ access }: MethodContract): string {
+function callerText({ access, rawBody }: MethodContract): string {
   const { authentication, permission, ownerField, ownerInResource } = access;
+  if (rawBody) return 'It takes no token: its caller is known by what it sends.';
   if (authentication === 'NONE') return 'Public: it takes no token.';
   if (authentication === 'WEBHOOK') return 'A webhook: its caller signs the body instead of showing a token.';
   const owner = ownerField
@@ -197,7 +215,7 @@ function responses(method: MethodContract, rule: HttpRule, hasEtag: boolean, sch
     },
     ...(isGet && hasEtag && { 304: { description: 'Unchanged since the ETag in If-None-Match.' } }),
     400: failure,
-    ...(access.authentication !== 'NONE' && { 401: failure }),
+    ...((access.authentication !== 'NONE' || method.rawBody) && { 401: failure }),
     ...(access.permission && { 403: failure }),
     ...((rule.body || method.maxRequestBytes) && { 413: failure }),
     429: failure,

@@ -89,6 +89,8 @@ export async function admit(
       admission.mayCheck(address);
       request.signature = route.verifier.read(header(headerNames.signature));
     } else {
+      // Its handler checks what is shown.
+      if (route.endpoint.contract.rawBody) admission.mayCheck(address);
       caller = await admission.known(address, (mayCheck) => callerOf(route.endpoint, header, authenticate, mayCheck));
     }
     request.admitted = admission.admit(route.endpoint, caller, address);
@@ -177,6 +179,7 @@ export async function serveRoute(
     },
   });
   if (admitted) endIfUnread(request, reply, admission.patience, admission.limits.answerMs);
+  if (admitted && contract.rawBody && !outcome.ok) admission.countFailed(admitted.address, outcome.error);
   if (!outcome.ok) return sendProblem(request, reply, outcome.error, outcome.requestId);
   const { body, etag, location } = outcome.answer;
   if (admitted?.counted) reply.headers(rateHeaders(admitted.counted.standing()));

@@ -181,8 +181,20 @@ describe('texts of all methods', () => {
   test('are searched, except ids, codes and numbers that others have made', () => {
     const kinds = new Set(places.filter(({ field }) => !isSearchedForCards(field)).map(({ field }) => field.name));
     const byPattern = [...kinds].filter((name) => !/_ids?$/.test(name)).sort();
-    // An owner and a subject are customers' ids.
-    expect(byPattern).toEqual(['currency', 'etag', 'owner', 'page_token', 'subject', 'tracking_number']);
+    // An owner and a subject are customers' ids; what a carrier signs with or shows is not stored.
+    expect(byPattern).toEqual([
+      ...[
+        'credential',
+        'currency',
+        'etag',
+        'owner',
+        'page_token',
+        'photo_url',
+        'signature',
+        'subject',
+        'tracking_number',
+      ],
+    ]);
     const searched = new Set(places.filter(({ field }) => isSearchedForCards(field)).map(({ field }) => field.name));
     for (const name of ['card_token', 'reference', 'reason', 'note', 'display_name', 'email', 'attributes', 'query'])
       expect([name, searched.has(name)]).toEqual([name, true]);

@@ -73,13 +73,13 @@ export function readEach(values: readonly unknown[], path: string, read: (value:
   return parsed;
 }
 
-/** Text without control characters, cut to its bound; undefined for anything else and for nothing. */
+/** Text in one line, without characters that control it or turn its direction, cut to its bound; undefined for anything else and for nothing. */
 export function lenientText(value: unknown, max: number): string | undefined {
   if (typeof value !== 'string') return undefined;
   const text = value
     .slice(0, 4 * max)
     .toWellFormed()
-    .replace(/[\p{Cc}\p{Co}\u2028\u2029]+/gu, ' ')
+    .replace(/[\p{Cc}\p{Co}\u2028-\u202e\u2066-\u2069]+/gu, ' ')
     .trim();
   return [...text].slice(0, max).join('').trim() || undefined;
 }

@@ -4,8 +4,10 @@ import { dhl } from './dhl.ts';
 import type { CarrierAdapter } from './port.ts';
 import { ups } from './ups.ts';
 
+export type FormatName = 'caudal' | 'dhl' | 'ups';
+
 /** Makes the adapter of a carrier of this name. */
-export const formats: Record<'caudal' | 'dhl' | 'ups', (carrier: string) => CarrierAdapter> = {
+export const formats: Record<FormatName, (carrier: string) => CarrierAdapter> = {
   caudal: caudalFormat,
   dhl,
   ups,

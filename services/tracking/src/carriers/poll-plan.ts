@@ -8,7 +8,7 @@ const day = 24 * hour;
 /** A parcel of which nothing new is heard for so long is not asked for any more. */
 export const silentDays = 30;
 /** The same if the carrier has not even answered. */
-const failingDays = 90;
+export const failingDays = 90;
 const maxIntervalMs = day;
 const failed = { firstMs: 2 * minute, maxMs: 6 * hour };
 

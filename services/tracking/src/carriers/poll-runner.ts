@@ -1,6 +1,6 @@
 /**
  * Asks carriers for parcels that are due. Each carrier has its own concurrency, rate and pauses, so a slow one delays its own parcels
- * only. It is called by a job; see docs/carriers.md.
+ * only. jobs/carrier-polls.ts calls it; see docs/carriers.md.
  */
 import { forEachConcurrent } from '@caudal/kernel/concurrency.ts';
 import { derivedId } from '@caudal/kernel/ids.ts';
@@ -50,19 +50,6 @@ export interface PollCounts {
 const batch = 100;
 /** After so many failures in a row the carrier is left alone until the next run. */
 const maxFailures = 5;
-
-/** Asks all carriers side by side. An error of one (its store's, say) does not stop the others; it is thrown at the end. */
-export async function pollCarriers(
-  carriers: readonly PolledCarrier[],
-  options: PollOptions,
-): Promise<Record<string, PollCounts>> {
-  const runs = carriers.map(async (carrier) => [carrier.adapter.name, await pollCarrier(carrier, options)] as const);
-  const results = await Promise.allSettled(runs);
-  const errors = results.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []));
-  if (errors.length === 1) throw errors[0];
-  if (errors.length > 1) throw new AggregateError(errors, `The polls of ${errors.length} carriers have failed.`);
-  return Object.fromEntries(results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : [])));
-}
 
 /** Asks one carrier for everything that is due. */
 export async function pollCarrier(carrier: PolledCarrier, options: PollOptions): Promise<PollCounts> {

@@ -25,6 +25,8 @@ export interface PollFormat {
     url: string;
     headers: Record<string, string>;
   };
+  /** Where the carrier sells tokens to clients, below the same URL. Absent: its key is the credential. */
+  tokenPath?: string;
 }
 
 export interface CarrierAdapter {

@@ -51,6 +51,7 @@ export const ups = (carrier: string): CarrierAdapter => ({
   },
   verify: credentialIn('credential'),
   poll: {
+    tokenPath: '/security/v1/oauth/token',
     request: ({ base, trackingNumber, credential }) => ({
       url: `${base}/api/track/v1/details/${encodeURIComponent(trackingNumber)}?locale=en_US`,
       headers: {

@@ -138,4 +138,10 @@ describe('an estimate', () => {
       '["carrier","dhl"]',
     ]);
   });
+
+  test('are those of what is known of the lane', () => {
+    expect(sketchKeys({ carrier: 'dhl', from: 'DE', to: 'US' })).toHaveLength(3);
+    expect(sketchKeys({ carrier: 'dhl', to: 'US' })).toEqual(['["destination","dhl","US"]', '["carrier","dhl"]']);
+    expect(sketchKeys({ carrier: 'dhl', from: 'DE' })).toEqual(['["carrier","dhl"]']);
+  });
 });

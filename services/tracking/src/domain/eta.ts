@@ -45,10 +45,14 @@ export interface Transit {
 
 export interface Lane {
   carrier: string;
-  service?: string;
-  /** Zones of origin and destination; how large a zone is, is the caller's choice: a country, or the start of a postal code. */
-  from: string;
-  to: string;
+  /** Express, say; undefined if it is not known. */
+  service?: string | undefined;
+  /**
+   * Zones of origin and destination, as far as they are known; how large a zone is, is the caller's choice: a country, or the start of a
+   * postal code.
+   */
+  from?: string | undefined;
+  to?: string | undefined;
 }
 
 export interface EstimateOptions {
@@ -77,15 +81,15 @@ export interface Estimate {
   late: boolean;
 }
 
-/** Where a sketch is kept: by the narrowest lane, and by wider ones for those of which little is known. */
-export function sketchKeys({ carrier, service = '', from, to }: Lane): string[] {
+/** Where a sketch is kept: by the narrowest lane that is known, and by wider ones for those of which little is known. */
+export function sketchKeys({ carrier, service, from, to }: Lane): string[] {
   const keys = [
     ['service', carrier, from, to, service],
     ['lane', carrier, from, to],
     ['destination', carrier, to],
     ['carrier', carrier],
   ];
-  return keys.map((parts) => JSON.stringify(parts));
+  return keys.filter((parts) => !parts.includes(undefined)).map((parts) => JSON.stringify(parts));
 }
 
 /** The sketch with one parcel more. Learn each once: a count does not know whom it has counted. */

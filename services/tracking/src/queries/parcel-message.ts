@@ -1,5 +1,12 @@
 /** A parcel's row as a message of the contract. */
-import type { Parcel, ParcelStatus } from '@caudal/contract/gen/caudal/tracking/v1/tracking.ts';
+import {
+  type ArrivalEstimate,
+  EstimateSource,
+  EstimateSureness,
+  type Parcel,
+  type ParcelStatus,
+} from '@caudal/contract/gen/caudal/tracking/v1/tracking.ts';
+import type { Estimate } from '../domain/eta.ts';
 import type { ParcelState } from '../domain/parcel-state.ts';
 import { placeMessage, seenMessage } from '../trace-message.ts';
 
@@ -17,18 +24,25 @@ export interface ParcelColumns {
   updatedAt: Date;
   traces: number;
   state: string | null;
+  destination: string | null;
 }
 
 /** The columns as they are selected. */
 export const parcelColumns = `parcel::text, carrier, tracking_number AS "trackingNumber", status, shipment, order_id AS "orderId", customer,
-  first_at AS "firstAt", last_at AS "lastAt", created_at AS "createdAt", updated_at AS "updatedAt", traces, state`;
+  first_at AS "firstAt", last_at AS "lastAt", created_at AS "createdAt", updated_at AS "updatedAt", traces, state, destination`;
 
 const timeOf = (at: number | undefined) => (at === undefined ? undefined : new Date(at));
 
-/** `withTraces`: with the latest of its traces. */
-export function parcelMessage(row: ParcelColumns, { withTraces }: { withTraces: boolean }): Parcel {
+/** What its traces come to; undefined while it has none. */
+export const stateOf = ({ state }: ParcelColumns): ParcelState | undefined => (state ? JSON.parse(state) : undefined);
+
+/** `withTraces`: with the latest of its traces. `estimate`: when it arrives, if that is to be said. */
+export function parcelMessage(
+  row: ParcelColumns,
+  { withTraces, estimate }: { withTraces: boolean; estimate?: Estimate | undefined },
+): Parcel {
   const { carrier, trackingNumber, status } = row;
-  const state: ParcelState | undefined = row.state ? JSON.parse(row.state) : undefined;
+  const state = stateOf(row);
   const latest = withTraces ? (state?.recent ?? []) : [];
   return {
     ...{ carrier, trackingNumber, status },
@@ -45,5 +59,35 @@ export function parcelMessage(row: ParcelColumns, { withTraces }: { withTraces: 
     latestTraces: latest.map((seen) => seenMessage(seen, { carrier, trackingNumber })),
     createTime: row.createdAt,
     updateTime: row.updatedAt,
+    estimate: estimate && estimateMessage(estimate),
+  };
+}
+
+const sources = {
+  CARRIER: EstimateSource.ESTIMATE_SOURCE_CARRIER,
+  LEARNT: EstimateSource.ESTIMATE_SOURCE_LEARNT,
+} satisfies Record<Estimate['source'], EstimateSource>;
+
+const surenesses = {
+  HIGH: EstimateSureness.ESTIMATE_SURENESS_HIGH,
+  MEDIUM: EstimateSureness.ESTIMATE_SURENESS_MEDIUM,
+  LOW: EstimateSureness.ESTIMATE_SURENESS_LOW,
+} satisfies Record<Estimate['sureness'], EstimateSureness>;
+
+function estimateMessage({
+  source,
+  sureness,
+  earliest,
+  likely,
+  latest,
+  samples,
+  spreadDays,
+  late,
+}: Estimate): ArrivalEstimate {
+  return {
+    ...{ source: sources[source], sureness: surenesses[sureness], samples, spreadDays, late },
+    earliestTime: new Date(earliest),
+    likelyTime: new Date(likely),
+    latestTime: new Date(latest),
   };
 }

@@ -1,4 +1,4 @@
-/** Reads parcels and their traces: caudal.tracking.v1.TrackingQueryService. A parcel's page is one row. */
+/** Reads parcels and their traces: caudal.tracking.v1.TrackingQueryService. A parcel's page is one row, and what was learnt of its lane. */
 import { pageLimit } from '@caudal/context/page-limit.ts';
 import { Trace, TrackingQueryServiceService } from '@caudal/contract/gen/caudal/tracking/v1/tracking.ts';
 import { notFound } from '@caudal/kernel/errors.ts';
@@ -7,6 +7,7 @@ import type { Transaction } from '@caudal/postgres/database.ts';
 import { decodeToken, encodeToken, type Shape } from '@caudal/projections/queries/page-token.ts';
 import { service } from '@caudal/rpc/types.ts';
 import { parcelId } from '../domain/parcel-id.ts';
+import { arrivalOf } from './arrival.ts';
 import { type ListedParcel, listStatement, tokenBehind } from './list-parcels.ts';
 import { type ParcelColumns, parcelColumns, parcelMessage } from './parcel-message.ts';
 
@@ -20,7 +21,7 @@ export function trackingQueryService({ database, clock }: { database: Transactio
     async getParcel(request, call) {
       const row = await read(request);
       call.authorize(row.customer ?? undefined);
-      return parcelMessage(row, { withTraces: true });
+      return parcelMessage(row, { withTraces: true, estimate: await arrivalOf(database, row, clock()) });
     },
 
     async listTraces(request, call) {

@@ -30,6 +30,7 @@ describeWith(['postgres'], 'the saga of a parcel', () => {
     };
     const saga = parcelSaga({
       database: world.database,
+      asked: new Set(['acme']),
       shipping: { deliverShipment: command('deliver'), markShipmentReturned: command('return') } as never,
       shipments: {
         async getShipment({ shipmentId }: { shipmentId: string }) {

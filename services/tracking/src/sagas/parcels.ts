@@ -5,6 +5,7 @@
  */
 import { type EventOf, parcel, shipment } from '@caudal/contract/entities.ts';
 import type {
+  Shipment,
   ShippingQueryServiceService,
   ShippingServiceService,
 } from '@caudal/contract/gen/caudal/shipping/v1/shipping.ts';
@@ -24,11 +25,14 @@ export interface ParcelsDependencies {
   database: Database;
   shipping: Client<ShippingServiceService>;
   shipments: Client<ShippingQueryServiceService>;
+  /** Carriers that are asked for the parcels of shipments, by their keys. */
+  asked: ReadonlySet<string>;
 }
 
 type Numbered = CaseOf<EventOf<typeof shipment>, 'dispatched' | 'trackingCorrected'>;
 
-export function parcelSaga({ database, shipping, shipments }: ParcelsDependencies): Saga<ParcelStream, ParcelEvent> {
+export function parcelSaga(dependencies: ParcelsDependencies): Saga<ParcelStream, ParcelEvent> {
+  const { database, shipping, shipments, asked } = dependencies;
   return {
     name: 'parcels',
     parts: 8,
@@ -52,22 +56,29 @@ export function parcelSaga({ database, shipping, shipments }: ParcelsDependencie
 
     async run(step, state, context) {
       const { shipmentId } = state.shipment!;
-      if (!(await isOurs(state.shipment!, context))) {
+      const ours = await oursOf(state.shipment!, context);
+      if (!ours) {
         await unlinkParcel(database, context.sagaId, shipmentId);
         return [{ $case: 'detached', value: { shipmentId } }];
       }
       if (step.name === 'inform') return inform(state, context);
-      await linkParcel(database, context.sagaId, state.shipment!);
+      const destination = /^[A-Z]{2}$/.test(ours.country) ? ours.country : undefined;
+      const of = { shipment: state.shipment!, destination, asked, now: context.now };
+      await linkParcel(database, context.sagaId, of);
       return [{ $case: 'shipmentLinked', value: { shipmentId } }];
     },
   };
 
-  async function isOurs({ shipmentId }: ParcelAttached, { sagaId, origin, signal }: StepContext): Promise<boolean> {
+  /** The shipment, if it has the parcel's number now. */
+  async function oursOf(
+    { shipmentId }: ParcelAttached,
+    { sagaId, origin, signal }: StepContext,
+  ): Promise<Shipment | undefined> {
     try {
       const now = await shipments.getShipment({ shipmentId, readMask: undefined }, { origin, signal });
-      return parcelId(now.carrier, now.trackingNumber) === sagaId;
+      return parcelId(now.carrier, now.trackingNumber) === sagaId ? now : undefined;
     } catch (error) {
-      if (isCode(error, 'NOT_FOUND')) return false;
+      if (isCode(error, 'NOT_FOUND')) return undefined;
       throw error;
     }
   }

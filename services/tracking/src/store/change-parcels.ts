@@ -14,6 +14,8 @@ export interface JudgedParcel {
   traces: number;
   firstAt: number;
   lastAt: number;
+  /** Its transit is learnt in this transaction. */
+  learns: boolean;
 }
 
 const orNever = (at: number | undefined) => at ?? Number.NEGATIVE_INFINITY;
@@ -25,12 +27,12 @@ export async function changeParcels(tx: Transaction, parcels: JudgedParcel[]): P
     name: 'tracking-parcels',
     text: `UPDATE parcels p SET
         revision = p.revision + 1, status = u.status::smallint, done = u.done, eta = nullif(u.eta, '-infinity'), state = u.state,
-        traces = p.traces + u.traces,
+        traces = p.traces + u.traces, learnt = p.learnt OR u.learns,
         first_at = least(p.first_at, u.first_at), last_at = greatest(p.last_at, u.last_at),
         last_day = (greatest(p.last_at, u.last_at) AT TIME ZONE 'UTC')::date,
         updated_at = date_trunc('milliseconds', clock_timestamp())
-      FROM unnest($1::uuid[], $2::int4[], $3::int4[], $4::bool[], $5::timestamptz[], $6::timestamptz[], $7::timestamptz[], $8::text[], $9::int4[])
-        u(parcel, revision, status, done, eta, first_at, last_at, state, traces)
+      FROM unnest($1::uuid[], $2::int4[], $3::int4[], $4::bool[], $5::timestamptz[], $6::timestamptz[], $7::timestamptz[], $8::text[], $9::int4[],
+          $10::bool[]) u(parcel, revision, status, done, eta, first_at, last_at, state, traces, learns)
       WHERE p.parcel = u.parcel AND p.revision = u.revision RETURNING 1`,
     values: [
       uuidArray(parcels.map(({ row }) => row.parcel)),
@@ -42,6 +44,7 @@ export async function changeParcels(tx: Transaction, parcels: JudgedParcel[]): P
       timestamptzArray(parcels.map(({ lastAt }) => lastAt)),
       textArray(parcels.map(({ state }) => JSON.stringify(state))),
       int4Array(parcels.map(({ traces }) => traces)),
+      booleanArray(parcels.map(({ learns }) => learns)),
     ],
   });
   if (changed.length !== parcels.length) throw new Error('A locked parcel has another revision than it had.');

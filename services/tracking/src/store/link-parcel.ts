@@ -2,9 +2,23 @@
 import type { ParcelAttached } from '@caudal/contract/gen/caudal/tracking/v1/events.ts';
 import type { Database, Transaction } from '@caudal/postgres/database.ts';
 import { carrierKey } from '../domain/parcel-id.ts';
+import { beginPolls } from './carrier-polls.ts';
+
+export interface Link {
+  shipment: ParcelAttached;
+  /** The country that the shipment goes to; undefined if that is no country. */
+  destination: string | undefined;
+  /** Whether carriers are asked for their parcels, by the key of the carrier. */
+  asked: ReadonlySet<string>;
+  now: Date;
+}
 
 /** Links the parcel with the shipment, and unlinks the shipment's former parcel. A repeat, or an older version, changes nothing. */
-export async function linkParcel(database: Database, parcel: string, shipment: ParcelAttached): Promise<void> {
+export async function linkParcel(
+  database: Database,
+  parcel: string,
+  { shipment, destination, asked, now }: Link,
+): Promise<void> {
   const { carrier, trackingNumber, shipmentId, orderId, customerId, shipmentVersion } = shipment;
   await database.transaction(async (tx) => {
     await tx.query({
@@ -13,14 +27,18 @@ export async function linkParcel(database: Database, parcel: string, shipment: P
       values: [shipmentId, parcel, shipmentVersion],
     });
     await tx.query({
-      text: `INSERT INTO parcels AS p (parcel, carrier, carrier_key, tracking_number, shipment, order_id, customer, shipment_version)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+      text: `INSERT INTO parcels AS p (parcel, carrier, carrier_key, tracking_number, shipment, order_id, customer, shipment_version, destination)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
         ON CONFLICT (parcel) DO UPDATE SET carrier = excluded.carrier, tracking_number = excluded.tracking_number,
           shipment = excluded.shipment, order_id = excluded.order_id, customer = excluded.customer,
-          shipment_version = excluded.shipment_version
+          shipment_version = excluded.shipment_version, destination = excluded.destination
         WHERE p.shipment IS NULL OR p.shipment = excluded.shipment`,
-      values: [parcel, carrier, carrierKey(carrier), trackingNumber, shipmentId, orderId, customerId, shipmentVersion],
+      values: [
+        ...[parcel, carrier, carrierKey(carrier), trackingNumber],
+        ...[shipmentId, orderId, customerId, shipmentVersion, destination ?? null],
+      ],
     });
+    if (asked.has(carrierKey(carrier))) await beginPolls(tx, { parcel, shipmentId, now });
   });
 }
 

@@ -11,6 +11,10 @@ export interface LockedParcel {
   firstAt: Date | null;
   lastAt: Date | null;
   state: string | null;
+  /** The country that its shipment goes to. */
+  destination: string | null;
+  /** Whether its transit was learnt. */
+  learnt: boolean;
 }
 
 interface Named {
@@ -47,7 +51,8 @@ export async function lockParcels(tx: Transaction, named: readonly Named[]): Pro
 async function lock(tx: Transaction, ids: string[]): Promise<Map<string, LockedParcel>> {
   const rows = await tx.query<LockedParcel>({
     name: 'tracking-lock',
-    text: `SELECT parcel::text, carrier, tracking_number AS "trackingNumber", revision, first_at AS "firstAt", last_at AS "lastAt", state
+    text: `SELECT parcel::text, carrier, tracking_number AS "trackingNumber", revision, first_at AS "firstAt", last_at AS "lastAt", state,
+        destination, learnt
       FROM parcels WHERE parcel = ANY ($1::uuid[]) ORDER BY parcels.parcel FOR UPDATE`,
     values: [uuidArray(ids)],
   });

@@ -9,9 +9,11 @@ import { judge } from '../domain/parcel.ts';
 import { parcelId, uuidOf } from '../domain/parcel-id.ts';
 import type { ParcelState } from '../domain/parcel-state.ts';
 import { type Trace, traceId } from '../domain/trace.ts';
+import { hasTransit } from '../domain/transit.ts';
 import { traceOf } from '../trace-message.ts';
 import { changeParcels, type JudgedParcel } from './change-parcels.ts';
 import { type LockedParcel, lockParcels } from './lock-parcels.ts';
+import { learnTransits } from './transit-sketches.ts';
 
 /** A trace of a batch, decoded once. Its bytes are stored as they came. */
 export interface Row {
@@ -60,6 +62,11 @@ export async function writeTraces(tx: Transaction, bodies: readonly Uint8Array[]
   const fresh = rows.filter(({ id }) => added.has(id));
   const judged = judgeParcels(fresh, parcels);
   await changeParcels(tx, judged);
+  // Last, since all batches share the widest sketches.
+  await learnTransits(
+    tx,
+    judged.filter(({ learns }) => learns),
+  );
   const changes = judged.filter(({ changed }) => changed).length;
   return { rows: fresh, duplicates: bodies.length - fresh.length, changes };
 }
@@ -141,6 +148,7 @@ function judgeParcels(rows: Row[], parcels: Map<string, LockedParcel>): JudgedPa
       traces: own.length,
       firstAt: Math.min(...times),
       lastAt: Math.max(...times),
+      learns: !row.learnt && hasTransit(state),
     };
   });
 }

@@ -15,6 +15,7 @@ import type { Handlers } from '@caudal/rpc/types.ts';
 import { memoryLog } from '@caudal/testing/memory-log.ts';
 import { freshDatabase } from '@caudal/testing/servers.ts';
 import { startAnnouncer } from '../announcer.ts';
+import type { CarrierEndpoint } from '../carriers/webhook.ts';
 import { trackingService } from '../commands/tracking-service.ts';
 import { migrations } from '../migrations.ts';
 import { trackingQueryService } from '../queries/tracking-query-service.ts';
@@ -27,7 +28,14 @@ export function trace(number: string, minutes: number, more: Partial<Trace> = {}
   return Trace.fromPartial({ carrier: 'ACME', trackingNumber: number, happenTime, ...more });
 }
 
-export async function openWorld({ broker, maxTraces = 100_000 }: { broker?: Broker; maxTraces?: number } = {}) {
+interface WorldOptions {
+  broker?: Broker;
+  maxTraces?: number;
+  /** Carriers that push. */
+  carriers?: ReadonlyMap<string, CarrierEndpoint>;
+}
+
+export async function openWorld({ broker, maxTraces = 100_000, carriers = new Map() }: WorldOptions = {}) {
   const fresh = await freshDatabase();
   await migrate({ url: fresh.url, schema: 'tracking', sets: [logMigrations, migrations] });
   const log = memoryLog({ domain: 'tracking' });
@@ -39,7 +47,7 @@ export async function openWorld({ broker, maxTraces = 100_000 }: { broker?: Brok
     const database = openDatabase({ url: fresh.url, schema: 'tracking', derived: true });
     const queue = openQueue({ database, broker, maxTraces });
     const aggregates = openAggregates({ log, clock: systemClock, ids: newId });
-    const service = trackingService({ queue, clock: systemClock });
+    const service = trackingService({ queue, clock: systemClock, carriers });
     const queryService = trackingQueryService({ database, clock: systemClock });
     closing.push(() => database.close());
     return {

@@ -190,6 +190,108 @@ export function traceOutcomeToJSON(object: TraceOutcome): string {
   }
 }
 
+/** Who says when a parcel arrives. */
+export const EstimateSource = {
+  /** ESTIMATE_SOURCE_UNSPECIFIED - Not specified. */
+  ESTIMATE_SOURCE_UNSPECIFIED: 0,
+  /** ESTIMATE_SOURCE_CARRIER - Its carrier. */
+  ESTIMATE_SOURCE_CARRIER: 1,
+  /** ESTIMATE_SOURCE_LEARNT - It was learnt from parcels of the carrier that have arrived, on the same lane if there were enough. */
+  ESTIMATE_SOURCE_LEARNT: 2,
+} as const;
+
+export type EstimateSource = typeof EstimateSource[keyof typeof EstimateSource];
+
+export namespace EstimateSource {
+  export type ESTIMATE_SOURCE_UNSPECIFIED = typeof EstimateSource.ESTIMATE_SOURCE_UNSPECIFIED;
+  export type ESTIMATE_SOURCE_CARRIER = typeof EstimateSource.ESTIMATE_SOURCE_CARRIER;
+  export type ESTIMATE_SOURCE_LEARNT = typeof EstimateSource.ESTIMATE_SOURCE_LEARNT;
+}
+
+export function estimateSourceFromJSON(object: any): EstimateSource {
+  switch (object) {
+    case 0:
+    case "ESTIMATE_SOURCE_UNSPECIFIED":
+      return EstimateSource.ESTIMATE_SOURCE_UNSPECIFIED;
+    case 1:
+    case "ESTIMATE_SOURCE_CARRIER":
+      return EstimateSource.ESTIMATE_SOURCE_CARRIER;
+    case 2:
+    case "ESTIMATE_SOURCE_LEARNT":
+      return EstimateSource.ESTIMATE_SOURCE_LEARNT;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum EstimateSource");
+  }
+}
+
+export function estimateSourceToJSON(object: EstimateSource): string {
+  switch (object) {
+    case EstimateSource.ESTIMATE_SOURCE_UNSPECIFIED:
+      return "ESTIMATE_SOURCE_UNSPECIFIED";
+    case EstimateSource.ESTIMATE_SOURCE_CARRIER:
+      return "ESTIMATE_SOURCE_CARRIER";
+    case EstimateSource.ESTIMATE_SOURCE_LEARNT:
+      return "ESTIMATE_SOURCE_LEARNT";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum EstimateSource");
+  }
+}
+
+/** How sure a time is. */
+export const EstimateSureness = {
+  /** ESTIMATE_SURENESS_UNSPECIFIED - Not specified. */
+  ESTIMATE_SURENESS_UNSPECIFIED: 0,
+  /** ESTIMATE_SURENESS_LOW - Learnt from few parcels, or from parcels that took more or less long. */
+  ESTIMATE_SURENESS_LOW: 1,
+  /** ESTIMATE_SURENESS_MEDIUM - Said by the carrier, or learnt from 20 parcels that arrived within three days. */
+  ESTIMATE_SURENESS_MEDIUM: 2,
+  /** ESTIMATE_SURENESS_HIGH - Learnt from 200 parcels that arrived within a day. */
+  ESTIMATE_SURENESS_HIGH: 3,
+} as const;
+
+export type EstimateSureness = typeof EstimateSureness[keyof typeof EstimateSureness];
+
+export namespace EstimateSureness {
+  export type ESTIMATE_SURENESS_UNSPECIFIED = typeof EstimateSureness.ESTIMATE_SURENESS_UNSPECIFIED;
+  export type ESTIMATE_SURENESS_LOW = typeof EstimateSureness.ESTIMATE_SURENESS_LOW;
+  export type ESTIMATE_SURENESS_MEDIUM = typeof EstimateSureness.ESTIMATE_SURENESS_MEDIUM;
+  export type ESTIMATE_SURENESS_HIGH = typeof EstimateSureness.ESTIMATE_SURENESS_HIGH;
+}
+
+export function estimateSurenessFromJSON(object: any): EstimateSureness {
+  switch (object) {
+    case 0:
+    case "ESTIMATE_SURENESS_UNSPECIFIED":
+      return EstimateSureness.ESTIMATE_SURENESS_UNSPECIFIED;
+    case 1:
+    case "ESTIMATE_SURENESS_LOW":
+      return EstimateSureness.ESTIMATE_SURENESS_LOW;
+    case 2:
+    case "ESTIMATE_SURENESS_MEDIUM":
+      return EstimateSureness.ESTIMATE_SURENESS_MEDIUM;
+    case 3:
+    case "ESTIMATE_SURENESS_HIGH":
+      return EstimateSureness.ESTIMATE_SURENESS_HIGH;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum EstimateSureness");
+  }
+}
+
+export function estimateSurenessToJSON(object: EstimateSureness): string {
+  switch (object) {
+    case EstimateSureness.ESTIMATE_SURENESS_UNSPECIFIED:
+      return "ESTIMATE_SURENESS_UNSPECIFIED";
+    case EstimateSureness.ESTIMATE_SURENESS_LOW:
+      return "ESTIMATE_SURENESS_LOW";
+    case EstimateSureness.ESTIMATE_SURENESS_MEDIUM:
+      return "ESTIMATE_SURENESS_MEDIUM";
+    case EstimateSureness.ESTIMATE_SURENESS_HIGH:
+      return "ESTIMATE_SURENESS_HIGH";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum EstimateSureness");
+  }
+}
+
 /** Where something happened. */
 export interface Place {
   /** Its name, as the carrier writes it. */
@@ -264,6 +366,32 @@ export interface RecordTracesResponse {
   accepted: number;
 }
 
+export interface ReceiveCarrierPushRequest {
+  /** The carrier, by its name in the settings of tracking. */
+  carrier: string;
+  /** What the carrier has sent, as it is. */
+  body: Buffer;
+  /** When the body was signed, and the signature: `t=<Unix time>,v1=<HMAC-SHA256>`. */
+  signature: string;
+  /** What a carrier shows that can't sign. */
+  credential: string;
+}
+
+export interface ReceiveCarrierPushResponse {
+  /** How many traces are durable. */
+  accepted: number;
+  /** What was not understood, at most 100 parts. */
+  refused: RefusedPart[];
+}
+
+/** A part of a carrier's body that is not taken in. */
+export interface RefusedPart {
+  /** Where it is in the body. */
+  field: string;
+  /** What is wrong, and how it should be. */
+  problem: string;
+}
+
 /** A parcel: what its traces come to. */
 export interface Parcel {
   /** The carrier, as the first trace or the shipment spells it. */
@@ -284,7 +412,7 @@ export interface Parcel {
   statusTime:
     | Date
     | undefined;
-  /** When it is expected to be delivered. */
+  /** When its carrier expects to deliver it. */
   eta:
     | Date
     | undefined;
@@ -309,7 +437,37 @@ export interface Parcel {
     | Date
     | undefined;
   /** When it last changed. */
-  updateTime: Date | undefined;
+  updateTime:
+    | Date
+    | undefined;
+  /** When it arrives, and how sure that is. Absent if nothing is known, for a parcel that is not on its way to its recipient, and in lists. */
+  estimate: ArrivalEstimate | undefined;
+}
+
+/** When a parcel arrives. */
+export interface ArrivalEstimate {
+  /** Who says so. */
+  source: EstimateSource;
+  /** Of ten such parcels one arrives before. */
+  earliestTime:
+    | Date
+    | undefined;
+  /** The likeliest time. */
+  likelyTime:
+    | Date
+    | undefined;
+  /** Of ten such parcels one arrives after. */
+  latestTime:
+    | Date
+    | undefined;
+  /** How sure it is. */
+  sureness: EstimateSureness;
+  /** How many parcels it was learnt from; 0 if the carrier says it. */
+  samples: number;
+  /** Business days between the earliest and the latest time, for most of these parcels. */
+  spreadDays: number;
+  /** The time that the carrier has said is over. */
+  late: boolean;
 }
 
 export interface GetParcelRequest {
@@ -1100,6 +1258,293 @@ export const RecordTracesResponse: MessageFns<RecordTracesResponse> = {
   },
 };
 
+function createBaseReceiveCarrierPushRequest(): ReceiveCarrierPushRequest {
+  return { carrier: "", body: Buffer.alloc(0), signature: "", credential: "" };
+}
+
+export const ReceiveCarrierPushRequest: MessageFns<ReceiveCarrierPushRequest> = {
+  encode(message: ReceiveCarrierPushRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.carrier !== "") {
+      writer.uint32(10).string(message.carrier);
+    }
+    if (message.body.length !== 0) {
+      writer.uint32(18).bytes(message.body);
+    }
+    if (message.signature !== "") {
+      writer.uint32(26).string(message.signature);
+    }
+    if (message.credential !== "") {
+      writer.uint32(34).string(message.credential);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReceiveCarrierPushRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReceiveCarrierPushRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.carrier = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.body = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.signature = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.credential = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ReceiveCarrierPushRequest {
+    return {
+      carrier: isSet(object.carrier) ? globalThis.String(object.carrier) : "",
+      body: isSet(object.body) ? Buffer.from(bytesFromBase64(object.body)) : Buffer.alloc(0),
+      signature: isSet(object.signature) ? globalThis.String(object.signature) : "",
+      credential: isSet(object.credential) ? globalThis.String(object.credential) : "",
+    };
+  },
+
+  toJSON(message: ReceiveCarrierPushRequest): unknown {
+    const obj: any = {};
+    if (message.carrier !== "") {
+      obj.carrier = message.carrier;
+    }
+    if (message.body.length !== 0) {
+      obj.body = base64FromBytes(message.body);
+    }
+    if (message.signature !== "") {
+      obj.signature = message.signature;
+    }
+    if (message.credential !== "") {
+      obj.credential = message.credential;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ReceiveCarrierPushRequest>, I>>(base?: I): ReceiveCarrierPushRequest {
+    return ReceiveCarrierPushRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ReceiveCarrierPushRequest>, I>>(object: I): ReceiveCarrierPushRequest {
+    const message = createBaseReceiveCarrierPushRequest();
+    message.carrier = object.carrier ?? "";
+    message.body = object.body ?? Buffer.alloc(0);
+    message.signature = object.signature ?? "";
+    message.credential = object.credential ?? "";
+    return message;
+  },
+};
+
+function createBaseReceiveCarrierPushResponse(): ReceiveCarrierPushResponse {
+  return { accepted: 0, refused: [] };
+}
+
+export const ReceiveCarrierPushResponse: MessageFns<ReceiveCarrierPushResponse> = {
+  encode(message: ReceiveCarrierPushResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.accepted !== 0) {
+      writer.uint32(8).int32(message.accepted);
+    }
+    for (const v of message.refused) {
+      RefusedPart.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReceiveCarrierPushResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReceiveCarrierPushResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.accepted = reader.int32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.refused.push(RefusedPart.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ReceiveCarrierPushResponse {
+    return {
+      accepted: isSet(object.accepted) ? globalThis.Number(object.accepted) : 0,
+      refused: globalThis.Array.isArray(object?.refused) ? object.refused.map((e: any) => RefusedPart.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: ReceiveCarrierPushResponse): unknown {
+    const obj: any = {};
+    if (message.accepted !== 0) {
+      obj.accepted = Math.round(message.accepted);
+    }
+    if (message.refused?.length) {
+      obj.refused = message.refused.map((e) => RefusedPart.toJSON(e));
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ReceiveCarrierPushResponse>, I>>(base?: I): ReceiveCarrierPushResponse {
+    return ReceiveCarrierPushResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ReceiveCarrierPushResponse>, I>>(object: I): ReceiveCarrierPushResponse {
+    const message = createBaseReceiveCarrierPushResponse();
+    message.accepted = object.accepted ?? 0;
+    message.refused = object.refused?.map((e) => RefusedPart.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseRefusedPart(): RefusedPart {
+  return { field: "", problem: "" };
+}
+
+export const RefusedPart: MessageFns<RefusedPart> = {
+  encode(message: RefusedPart, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.field !== "") {
+      writer.uint32(10).string(message.field);
+    }
+    if (message.problem !== "") {
+      writer.uint32(18).string(message.problem);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RefusedPart {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRefusedPart();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.field = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.problem = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RefusedPart {
+    return {
+      field: isSet(object.field) ? globalThis.String(object.field) : "",
+      problem: isSet(object.problem) ? globalThis.String(object.problem) : "",
+    };
+  },
+
+  toJSON(message: RefusedPart): unknown {
+    const obj: any = {};
+    if (message.field !== "") {
+      obj.field = message.field;
+    }
+    if (message.problem !== "") {
+      obj.problem = message.problem;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<RefusedPart>, I>>(base?: I): RefusedPart {
+    return RefusedPart.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<RefusedPart>, I>>(object: I): RefusedPart {
+    const message = createBaseRefusedPart();
+    message.field = object.field ?? "";
+    message.problem = object.problem ?? "";
+    return message;
+  },
+};
+
 function createBaseParcel(): Parcel {
   return {
     carrier: "",
@@ -1118,6 +1563,7 @@ function createBaseParcel(): Parcel {
     latestTraces: [],
     createTime: undefined,
     updateTime: undefined,
+    estimate: undefined,
   };
 }
 
@@ -1170,6 +1616,9 @@ export const Parcel: MessageFns<Parcel> = {
     }
     if (message.updateTime !== undefined) {
       Timestamp.encode(toTimestamp(message.updateTime), writer.uint32(130).fork()).join();
+    }
+    if (message.estimate !== undefined) {
+      ArrivalEstimate.encode(message.estimate, writer.uint32(138).fork()).join();
     }
     return writer;
   },
@@ -1315,6 +1764,14 @@ export const Parcel: MessageFns<Parcel> = {
             message.updateTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.estimate = ArrivalEstimate.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1397,6 +1854,7 @@ export const Parcel: MessageFns<Parcel> = {
         : isSet(object.update_time)
         ? fromJsonTimestamp(object.update_time)
         : undefined,
+      estimate: isSet(object.estimate) ? ArrivalEstimate.fromJSON(object.estimate) : undefined,
     };
   },
 
@@ -1450,6 +1908,9 @@ export const Parcel: MessageFns<Parcel> = {
     if (message.updateTime !== undefined) {
       obj.updateTime = message.updateTime.toISOString();
     }
+    if (message.estimate !== undefined) {
+      obj.estimate = ArrivalEstimate.toJSON(message.estimate);
+    }
     return obj;
   },
 
@@ -1476,6 +1937,215 @@ export const Parcel: MessageFns<Parcel> = {
     message.latestTraces = object.latestTraces?.map((e) => Trace.fromPartial(e)) || [];
     message.createTime = object.createTime ?? undefined;
     message.updateTime = object.updateTime ?? undefined;
+    message.estimate = (object.estimate !== undefined && object.estimate !== null)
+      ? ArrivalEstimate.fromPartial(object.estimate)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseArrivalEstimate(): ArrivalEstimate {
+  return {
+    source: 0,
+    earliestTime: undefined,
+    likelyTime: undefined,
+    latestTime: undefined,
+    sureness: 0,
+    samples: 0,
+    spreadDays: 0,
+    late: false,
+  };
+}
+
+export const ArrivalEstimate: MessageFns<ArrivalEstimate> = {
+  encode(message: ArrivalEstimate, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.source !== 0) {
+      writer.uint32(8).int32(message.source);
+    }
+    if (message.earliestTime !== undefined) {
+      Timestamp.encode(toTimestamp(message.earliestTime), writer.uint32(18).fork()).join();
+    }
+    if (message.likelyTime !== undefined) {
+      Timestamp.encode(toTimestamp(message.likelyTime), writer.uint32(26).fork()).join();
+    }
+    if (message.latestTime !== undefined) {
+      Timestamp.encode(toTimestamp(message.latestTime), writer.uint32(34).fork()).join();
+    }
+    if (message.sureness !== 0) {
+      writer.uint32(40).int32(message.sureness);
+    }
+    if (message.samples !== 0) {
+      writer.uint32(48).int32(message.samples);
+    }
+    if (message.spreadDays !== 0) {
+      writer.uint32(56).int32(message.spreadDays);
+    }
+    if (message.late !== false) {
+      writer.uint32(64).bool(message.late);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ArrivalEstimate {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseArrivalEstimate();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.source = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.earliestTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.likelyTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.latestTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.sureness = reader.int32() as any;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.samples = reader.int32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.spreadDays = reader.int32();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.late = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ArrivalEstimate {
+    return {
+      source: isSet(object.source) ? estimateSourceFromJSON(object.source) : 0,
+      earliestTime: isSet(object.earliestTime)
+        ? fromJsonTimestamp(object.earliestTime)
+        : isSet(object.earliest_time)
+        ? fromJsonTimestamp(object.earliest_time)
+        : undefined,
+      likelyTime: isSet(object.likelyTime)
+        ? fromJsonTimestamp(object.likelyTime)
+        : isSet(object.likely_time)
+        ? fromJsonTimestamp(object.likely_time)
+        : undefined,
+      latestTime: isSet(object.latestTime)
+        ? fromJsonTimestamp(object.latestTime)
+        : isSet(object.latest_time)
+        ? fromJsonTimestamp(object.latest_time)
+        : undefined,
+      sureness: isSet(object.sureness) ? estimateSurenessFromJSON(object.sureness) : 0,
+      samples: isSet(object.samples) ? globalThis.Number(object.samples) : 0,
+      spreadDays: isSet(object.spreadDays)
+        ? globalThis.Number(object.spreadDays)
+        : isSet(object.spread_days)
+        ? globalThis.Number(object.spread_days)
+        : 0,
+      late: isSet(object.late) ? globalThis.Boolean(object.late) : false,
+    };
+  },
+
+  toJSON(message: ArrivalEstimate): unknown {
+    const obj: any = {};
+    if (message.source !== 0) {
+      obj.source = estimateSourceToJSON(message.source);
+    }
+    if (message.earliestTime !== undefined) {
+      obj.earliestTime = message.earliestTime.toISOString();
+    }
+    if (message.likelyTime !== undefined) {
+      obj.likelyTime = message.likelyTime.toISOString();
+    }
+    if (message.latestTime !== undefined) {
+      obj.latestTime = message.latestTime.toISOString();
+    }
+    if (message.sureness !== 0) {
+      obj.sureness = estimateSurenessToJSON(message.sureness);
+    }
+    if (message.samples !== 0) {
+      obj.samples = Math.round(message.samples);
+    }
+    if (message.spreadDays !== 0) {
+      obj.spreadDays = Math.round(message.spreadDays);
+    }
+    if (message.late !== false) {
+      obj.late = message.late;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ArrivalEstimate>, I>>(base?: I): ArrivalEstimate {
+    return ArrivalEstimate.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ArrivalEstimate>, I>>(object: I): ArrivalEstimate {
+    const message = createBaseArrivalEstimate();
+    message.source = object.source ?? 0;
+    message.earliestTime = object.earliestTime ?? undefined;
+    message.likelyTime = object.likelyTime ?? undefined;
+    message.latestTime = object.latestTime ?? undefined;
+    message.sureness = object.sureness ?? 0;
+    message.samples = object.samples ?? 0;
+    message.spreadDays = object.spreadDays ?? 0;
+    message.late = object.late ?? false;
     return message;
   },
 };
@@ -2164,6 +2834,22 @@ export const TrackingServiceService = {
       Buffer.from(RecordTracesResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): RecordTracesResponse => RecordTracesResponse.decode(value),
   },
+  /**
+   * Takes in what a carrier pushes, in the carrier's own format. The carrier is known by its signature over the body, or by the
+   * credential that it shows. The answer comes once the traces are durable; what is refused does not hinder the others. A repeat does
+   * no harm.
+   */
+  receiveCarrierPush: {
+    path: "/caudal.tracking.v1.TrackingService/ReceiveCarrierPush" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ReceiveCarrierPushRequest): Buffer =>
+      Buffer.from(ReceiveCarrierPushRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ReceiveCarrierPushRequest => ReceiveCarrierPushRequest.decode(value),
+    responseSerialize: (value: ReceiveCarrierPushResponse): Buffer =>
+      Buffer.from(ReceiveCarrierPushResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ReceiveCarrierPushResponse => ReceiveCarrierPushResponse.decode(value),
+  },
 } as const;
 
 export interface TrackingServiceServer extends UntypedServiceImplementation {
@@ -2172,6 +2858,12 @@ export interface TrackingServiceServer extends UntypedServiceImplementation {
    * soon after. A repeat does no harm: a trace that is known is written once.
    */
   recordTraces: handleUnaryCall<RecordTracesRequest, RecordTracesResponse>;
+  /**
+   * Takes in what a carrier pushes, in the carrier's own format. The carrier is known by its signature over the body, or by the
+   * credential that it shows. The answer comes once the traces are durable; what is refused does not hinder the others. A repeat does
+   * no harm.
+   */
+  receiveCarrierPush: handleUnaryCall<ReceiveCarrierPushRequest, ReceiveCarrierPushResponse>;
 }
 
 /** Reads parcels and their traces. */
@@ -2216,6 +2908,14 @@ export interface TrackingQueryServiceServer extends UntypedServiceImplementation
   listTraces: handleUnaryCall<ListTracesRequest, ListTracesResponse>;
   /** Parcels without their traces, the newest first; late ones by their expected time, silent ones by their last trace. */
   listParcels: handleUnaryCall<ListParcelsRequest, ListParcelsResponse>;
+}
+
+function bytesFromBase64(b64: string): Uint8Array {
+  return Uint8Array.from(globalThis.Buffer.from(b64, "base64"));
+}
+
+function base64FromBytes(arr: Uint8Array): string {
+  return globalThis.Buffer.from(arr).toString("base64");
 }
 
 type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;
