@@ -38,7 +38,7 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'an 
         async () => token,
       );
       const planned = plan(await readFile(sample));
-      const run = { plan: planned, api, clock: systemClock, signal: AbortSignal.timeout(14 * MINUTES) };
+      const run = { plan: planned, api, clock: systemClock, signal: AbortSignal.timeout(19 * MINUTES) };
       let orders = 0;
       const kills: { role: string; orders: number }[] = [];
       const importing = { done: false };
@@ -72,6 +72,6 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'an 
       // Not at the end, when there was nothing left to disturb.
       expect(kills.at(-1)!.orders).toBeLessThan(planned.orders.length + planned.corrections.length);
     },
-    15 * MINUTES,
+    20 * MINUTES,
   );
 });

@@ -65,7 +65,8 @@ describeWith(['postgres'], 'a building process that is killed', () => {
         expect(performance.now() - killedAt).toBeLessThan(20_000);
         expect(await message).toMatchObject([{ built: true }]);
 
-        expect(await handled()).toBeLessThanOrEqual(1.1 * events + 2 * sampled);
+        // Progress is saved every second beside the work, and on busy cores a save takes its time.
+        expect(await handled()).toBeLessThanOrEqual(1.2 * events + 2 * sampled);
         const logs = new Map<string, LogReader>([
           ['orders', fresh.log],
           ['payments', memoryLog({ domain: 'payments' })],
