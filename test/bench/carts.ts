@@ -4,6 +4,7 @@ import { openAggregates } from '@caudal/aggregates/aggregates.ts';
 import { linesOf } from '@caudal/carts/cart.ts';
 import type { CartServiceService } from '@caudal/contract/gen/caudal/carts/v1/carts.ts';
 import { Product } from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';
+import { Customer } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
 import { sealWith } from '@caudal/eventlog/personal/row-seals.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
@@ -36,6 +37,10 @@ export async function openCarts(url: string, options: { poolSize: number; clock:
   const service = cartService({
     ...{ store, seals, clock, aggregates, ids: newId, fields: parseFields(usualFields) },
     products: openProducts({ catalog: catalog as never, clock }),
+    // Asked once a customer: everybody is registered here.
+    customers: {
+      getCustomer: async ({ customerId }: { customerId: string }) => Customer.fromPartial({ customerId }),
+    } as never,
     // Checkouts only.
     ...{ inventory: undefined as never, orders: undefined as never, orderQueries: undefined as never },
   });
