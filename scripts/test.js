@@ -3,6 +3,10 @@
  * and reports which servers those were. The last line is `N passed, N failed[, N skipped]`. It fails if a test failed,
  * or if none ran.
  *
+ * If a few files of a whole run fail, they run once more with the machine to themselves: two workers, six servers and the processes
+ * that tests start share two cores, and a test with real time in it may get next to nothing of them. What passes only then is named
+ * below the results.
+ *
  * A server whose URL is in the environment is used as it is. The others are containers if a Docker engine answers, else
  * a native kit lent by test/servers. If a server can't be started, the tests that need it are skipped; with
  * CAUDAL_REQUIRE_SERVERS=all that counts as a failure.
@@ -10,7 +14,7 @@
 import { spawn } from 'node:child_process';
 import { createWriteStream, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { startContainers } from './containers.js';
@@ -93,18 +97,60 @@ async function runJest(args, variables) {
   return { status, results };
 }
 
+/** More failed files than this are not a matter of time: they are not repeated. */
+const mostRepeated = 5;
+/** A counterexample that fast-check has found: another run would look at other examples. */
+const counterexample = /Property failed after|Counterexample/;
+
+/** The files that failed in a whole run, if they are few, and none of them is more than unlucky. */
+function toRepeat(args, { results }) {
+  const failed = results?.testResults.filter(({ status }) => status === 'failed') ?? [];
+  const isFound = failed.some(({ message }) => counterexample.test(message));
+  return args.length === 0 && failed.length <= mostRepeated && !isFound ? failed.map(({ name }) => name) : [];
+}
+
+/** The results of both runs: of a file that was repeated, those of its second run. Names what failed in the first run alone. */
+function together(first, second) {
+  const again = new Map(second.results?.testResults.map((file) => [file.name, file]));
+  const failedIn = (file) => file.assertionResults.filter(({ status }) => status === 'failed');
+  const onceOnly = [];
+  const testResults = first.results.testResults.map((file) => {
+    const repeated = again.get(file.name);
+    if (repeated?.status === 'passed')
+      onceOnly.push(...failedIn(file).map(({ fullName }) => `${relative('.', file.name)}: ${fullName}`));
+    return repeated ?? file;
+  });
+  return { status: second.status, results: { testResults }, onceOnly };
+}
+
 /** Counts the results. A file that could not be run is one failure, and so is any other reason for which jest fails. */
-function count({ status, results }) {
-  const passed = results?.numPassedTests ?? 0;
-  const failed = results ? results.numFailedTests + results.numRuntimeErrorTestSuites : 0;
-  const skipped = results ? results.numPendingTests + results.numTodoTests : 0;
-  return { passed, failed: failed === 0 && status !== 0 ? 1 : failed, skipped };
+function count({ status, results, onceOnly = [] }) {
+  const files = results?.testResults ?? [];
+  const tests = files.flatMap(({ assertionResults }) => assertionResults);
+  const of = (...wanted) => tests.filter((test) => wanted.includes(test.status)).length;
+  const broken = files.filter(
+    ({ status, assertionResults }) => status === 'failed' && !assertionResults.some((test) => test.status === 'failed'),
+  );
+  const failed = of('failed') + broken.length;
+  return {
+    passed: of('passed'),
+    failed: failed === 0 && status !== 0 ? 1 : failed,
+    skipped: of('pending', 'todo', 'skipped', 'disabled'),
+    onceOnly,
+  };
 }
 
 const { how, variables, stop } = await getServers();
 let counts;
 try {
-  counts = count(await runJest(process.argv.slice(2), variables));
+  const args = process.argv.slice(2);
+  const first = await runJest(args, variables);
+  const files = toRepeat(args, first);
+  if (files.length > 0)
+    console.log(`\nOnce more, one after the other: ${files.map((file) => relative('.', file)).join(', ')}`);
+  counts = count(
+    files.length > 0 ? together(first, await runJest(['--runInBand', '--runTestsByPath', ...files], variables)) : first,
+  );
 } finally {
   await stop();
 }
@@ -121,6 +167,7 @@ if (none.length) {
   if (required) counts.failed += none.length;
 }
 console.log(`The log of the code under test is ${logs}.`);
+for (const test of counts.onceOnly) console.log(`Failed beside other tests, and passed alone: ${test}`);
 if (counts.passed + counts.failed === 0) console.log('No test ran.');
 console.log(`\n${counts.passed} passed, ${counts.failed} failed${counts.skipped ? `, ${counts.skipped} skipped` : ''}`);
 process.exit(counts.failed > 0 || counts.passed === 0 ? 1 : 0);

@@ -26,7 +26,7 @@ const wrongTypes: [string, Values, RegExp][] = [
   ['an unknown key', { imag: {} }, /imag/],
   ['an unknown key of a workload', { workloads: { api: { replica: 2 } } }, /workloads[./]api.*replica/s],
   ['an unknown role', { workloads: { api: { roles: ['comand'] } } }, /workloads[./]api[./]roles/],
-  ['an unknown context', { workloads: { api: { contexts: ['carts'] } } }, /workloads[./]api[./]contexts/],
+  ['an unknown context', { workloads: { api: { contexts: ['baskets'] } } }, /workloads[./]api[./]contexts/],
   ['an unknown projection', { workloads: { api: { projections: ['order-list'] } } }, /workloads[./]api[./]projections/],
   ['an unknown setting', { settings: { CAUDAL_POOLSIZE: 3 } }, /CAUDAL_POOLSIZE/],
   ['a setting that the chart sets', { settings: { CAUDAL_ROLES: 'query' } }, /CAUDAL_ROLES/],
@@ -178,6 +178,7 @@ describeWithTools(['helm'], 'values', ({ helm }) => {
         orders: { contexts: ['orders'], settings: { CAUDAL_POOL_SIZE: 20 } },
         rest: {
           contexts: [
+            'carts',
             'catalog',
             'credentials',
             'customers',

@@ -1,5 +1,5 @@
 /** What bodies that are much work have in common over both protocols. */
-import type { DescField, DescMessage } from '@bufbuild/protobuf';
+import { type DescField, type DescMessage, ScalarType } from '@bufbuild/protobuf';
 import { boundsOf, type FieldBounds, isTextInJson } from '@caudal/rpc/schema/bounds.ts';
 
 /** A body, and what it is made of. */
@@ -104,6 +104,8 @@ function mostOf(field: DescField, of: FieldBounds): unknown {
   const one = (place: number): unknown => {
     if (of.type) return isTextInJson(of) ? (wellKnown[field.message!.typeName] ?? {}) : largestJson(field.message!);
     if (field.enum) return field.enum.values.at(-1)!.name;
+    // Base64 has four characters for three bytes.
+    if (field.scalar === ScalarType.BYTES) return 'QUJD'.repeat(500);
     if (of.kind === 'text') return textOf(field.name, of.characters, place);
     return field.scalar === 8 ? true : '1';
   };

@@ -23,9 +23,12 @@ import { servicesOfContract } from './services-of-contract.ts';
 
 /** The most that one request may hold the loop. */
 const mostMs = 50;
-/** Each body is tried again only while it is above this: most take a fraction of a millisecond. */
+/**
+ * Each body is tried again only while it is above this: most take a fraction of a millisecond. What is refused in a place of its own runs
+ * code that is not compiled yet, and takes four times as long until it is.
+ */
 const goodMs = 20;
-const tries = 5;
+const tries = 20;
 /** Randomly damaged bodies for each method, besides those that are made on purpose. */
 const random = Number(process.env.FUZZ_HEAVY ?? 0);
 

@@ -22,6 +22,9 @@ const elsewhere = new Set([
   '/caudal.credentials.v1.CredentialQueryService/ListRevocations',
   // The audit log: cli-audit.test.ts.
   '/caudal.audit.v1.AuditQueryService/ListAuditRecords',
+  // Tables of their own: services/tracking.
+  '/caudal.tracking.v1.TrackingQueryService/ListParcels',
+  '/caudal.tracking.v1.TrackingQueryService/ListTraces',
 ]);
 
 test('every list of the contract is walked here', () => {

@@ -28,10 +28,10 @@ export function trackingQueryService({ database, clock }: { database: Transactio
       const limit = pageLimit(request.pageSize);
       const query = parcelId(request.carrier, request.trackingNumber);
       const shape: Shape = { projection: 'traces', query, types: ['timestamp'] };
-      // Before anything is read: a token that was made up says nothing of whether the parcel exists.
-      const after = request.pageToken ? decodeToken(request.pageToken, shape) : undefined;
       const row = await read(request);
       call.authorize(row.customer ?? undefined);
+      // After the caller is known to be its owner: to others, a parcel with any token is like none.
+      const after = request.pageToken ? decodeToken(request.pageToken, shape) : undefined;
       // Between the parcel's first and last trace: months before and after are not looked at.
       const traces = await database.query<{ id: string; happenedAt: Date; body: Buffer }>({
         name: 'tracking-traces',
