@@ -10,7 +10,7 @@ import { systemTest } from './system-test.ts';
 import { until } from './wait.ts';
 import { newCustomer, newProduct, orderAt, orderConfirmed, placeOrder } from './world.ts';
 
-const secret = 'the secret of the carrier that pushes, 32 characters';
+const secret = 'the-secret-of-the-carrier-that-pushes';
 const key = 'the key that is shown';
 
 export interface Carrier {
