@@ -59,7 +59,7 @@ describe('keys of workloads', () => {
   test.each([
     [['--workload', 'api'], 'write NAME=CONTEXTS'],
     [['--workload', 'api=all@'], 'write NAME=CONTEXTS'],
-    [['--workload', 'api=carts'], 'There is no context "carts"'],
+    [['--workload', 'api=baskets'], 'There is no context "baskets"'],
     [['--workload', 'api=all@relays'], 'There is no role "relays"'],
     [['--workload', 'api=all', '--workload', 'api=orders'], 'is given twice'],
     [['--kubernetes', 'keys'], 'add --workload'],
