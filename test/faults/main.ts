@@ -13,9 +13,13 @@ const names = readdirSync(import.meta.dirname)
   .filter((file) => file.endsWith(suffix))
   .map((file) => file.slice(0, -suffix.length));
 
-const usage = `Usage: npm run test:faults [-- NAME...] [--seed N] [--minutes N] [--faults N]
+/** Four to six minutes each. */
+const long = ['outages', 'overload', 'queue-majority'];
+
+const usage = `Usage: npm run test:faults [-- NAME...] [--short] [--seed N] [--minutes N] [--faults N]
 
   NAME         run only these: ${names.join(', ')}
+  --short      all but the long ones: ${long.join(', ')}
   --seed N     the seed of the random run: commands and faults follow from it. Today's date if absent
   --minutes N  for how long the random run has faults: 10 if absent
   --faults N   the long form, until there were N faults in all: each call runs the next seed, for --minutes (60
@@ -31,6 +35,7 @@ function readArguments() {
       seed: { type: 'string' },
       minutes: { type: 'string' },
       faults: { type: 'string' },
+      short: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
   });
@@ -41,6 +46,7 @@ function readArguments() {
     if (value !== undefined && !/^[1-9]\d{0,8}$/.test(value))
       throw new Error(`--${name} takes a whole number from 1 on, not "${value}".`);
   }
+  if (values.short && positionals.length > 0) throw new Error('--short goes without names.');
   return { ...values, positionals };
 }
 
@@ -62,7 +68,8 @@ if (!env.SERVERS_HOME) for (const name of Object.keys(env)) if (/^[A-Z]+_URL$/.t
 if (given.seed) env.FAULTS_SEED = given.seed;
 if (given.minutes) env.FAULTS_MINUTES = given.minutes;
 if (given.faults) env.FAULTS_TOTAL = given.faults;
-const patterns = given.positionals.map((name) => `/test/faults/${name}\\.fault\\.ts$`);
+const chosen = given.short ? names.filter((name) => !long.includes(name)) : given.positionals;
+const patterns = chosen.map((name) => `/test/faults/${name}\\.fault\\.ts$`);
 const tests = spawn(
   process.execPath,
   [join(root, 'scripts/test.js'), '--config', 'test/faults/jest.config.js', ...patterns],
