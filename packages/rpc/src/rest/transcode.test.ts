@@ -1,4 +1,5 @@
 import { contract } from '@caudal/contract/descriptors.ts';
+import { CartServiceService } from '@caudal/contract/gen/caudal/carts/v1/carts.ts';
 import { OrderServiceService } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import { GetWalletRequest, WalletQueryServiceService } from '@caudal/contract/gen/caudal/payments/v1/wallets.ts';
 import { expect, test } from '@jest/globals';
@@ -35,6 +36,16 @@ test('an amount says its number: what is absent is not zero', () => {
     expect(() => sent(amount)).toThrow('expected_total.minor_units must be given: 0 if it is zero');
   const lines = [{ productId: 'p', quantity: '1', expectedUnitPrice: { currency: 'GBP' } }];
   expect(() => jsonToBytes(request, { lines })).toThrow('lines[0].expected_unit_price.minor_units must be given');
+});
+
+test('a request says its own number, too', () => {
+  const { request: setQuantity } = contract().method(CartServiceService.setCartQuantity.path);
+  expect(jsonToBytes(setQuantity, { productId: 'p', quantity: '0' })).toBeDefined();
+  for (const json of [{}, { productId: 'p' }, { productId: 'p', quantity: null }])
+    expect(() => jsonToBytes(setQuantity, json)).toThrow('quantity must be given: 0 if it is zero.');
+  expect(() => jsonToBytes(setQuantity, { productId: 7 })).toThrow(
+    'quantity must be given: 0 if it is zero (and 1 more).',
+  );
 });
 
 test('a time exists: the day in the calendar, the hour on the clock', () => {

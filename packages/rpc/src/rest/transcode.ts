@@ -22,17 +22,22 @@ export type Json = Record<string, unknown>;
 
 /** The wire format of a JSON document. Throws INVALID_ARGUMENT, which names every field that does not fit. */
 export function jsonToBytes(type: DescMessage, json: Json): Uint8Array {
+  const missing = lacking(type, json);
+  let cause: unknown;
   try {
-    return read(type, json);
-  } catch (cause) {
-    const search: Search = { found: [], itemsLeft: maxItems };
-    locate(type, json, '', search);
-    if (search.found.length > 0) throw invalidRequest(search.found, 'MALFORMED_REQUEST');
-    throw new CaudalError('INVALID_ARGUMENT', 'MALFORMED_REQUEST', `The request is not a ${type.name} in JSON.`, {
-      cause,
-    });
+    if (missing.length === 0) return read(type, json);
+  } catch (error) {
+    cause = error;
   }
+  const search: Search = { found: missing.map(({ name }) => notGiven(name)), itemsLeft: maxItems };
+  locate(type, json, '', search);
+  if (search.found.length > 0) throw invalidRequest(search.found, 'MALFORMED_REQUEST');
+  throw new CaudalError('INVALID_ARGUMENT', 'MALFORMED_REQUEST', `The request is not a ${type.name} in JSON.`, {
+    cause,
+  });
 }
+
+const notGiven = (field: string): FieldViolation => ({ field, description: 'must be given: 0 if it is zero' });
 
 /** Throws if the document does not fit. */
 function read(type: DescMessage, json: Json): Uint8Array {
@@ -167,8 +172,7 @@ function locateItems(type: DescMessage, field: DescField, items: unknown[], at: 
 function within(field: DescField, value: unknown, at: string, search: Search): void {
   const single = field.fieldKind === 'message' || (field.fieldKind === 'list' && at.endsWith(']'));
   if (single && field.message && !isWellKnown(field.message) && isObject(value)) {
-    for (const { name } of lacking(field.message, value))
-      search.found.push({ field: `${at}.${name}`, description: 'must be given: 0 if it is zero' });
+    for (const { name } of lacking(field.message, value)) search.found.push(notGiven(`${at}.${name}`));
     locate(field.message, value, `${at}.`, search);
   } else {
     search.found.push({ field: at, description: `must be ${expected(field, single)}` });
