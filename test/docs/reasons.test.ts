@@ -11,11 +11,11 @@ const codes = new Set([
 ]);
 
 /**
- * Words in capitals that are not Caudal's reasons: error codes and options of Node and of libraries, and the sandbox's own HTTP
- * answers.
+ * Words in capitals that are not Caudal's reasons: error codes and options of Node and of libraries, the sandbox's own HTTP
+ * answers, and a strength of reads.
  */
 const foreign =
-  /^(?:(?:FST_ERR|UND_ERR|ERR|HPE|EAI)_\w+|NODE_TLS_REJECT_UNAUTHORIZED|NOT_SERVING|BAD_REQUEST|UNKNOWN_MODE|WHEN_REQUIRED)$/;
+  /^(?:(?:FST_ERR|UND_ERR|ERR|HPE|EAI)_\w+|NODE_TLS_REJECT_UNAUTHORIZED|NOT_SERVING|BAD_REQUEST|UNKNOWN_MODE|WHEN_REQUIRED|AT_LEAST)$/;
 
 /** Where words in capitals are statuses of parcels, codes of carriers, or say why one trace of a call was refused. */
 const saysStatus = /^(services\/tracking\/src\/(domain|carriers|trace-message)|apps\/carrier-simulator\/)/;
