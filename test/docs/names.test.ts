@@ -10,10 +10,10 @@ import { pages, root } from './pages.ts';
 
 const all = pages();
 
-/** Names of Node and libraries, of the tests, and of the reader's own shell. */
+/** Names of Node and libraries, of the tests, and of the reader's own shell; a strength of reads. */
 const others = new Set([
   ...['NODE_OPTIONS', 'NODE_EXTRA_CA_CERTS', 'NODE_TLS_REJECT_UNAUTHORIZED', 'LOG_LEVEL'],
-  ...['CAUDAL_REQUIRE_SERVERS', 'POSTGRES_URL', 'TOKEN'],
+  ...['CAUDAL_REQUIRE_SERVERS', 'POSTGRES_URL', 'TOKEN', 'CARTS_HISTORIES', 'AT_LEAST'],
 ]);
 
 test('words in capitals are settings, reasons, codes or values of the contract', async () => {

@@ -19,6 +19,7 @@ type OfContexts = 'TRACKING_CARRIER_SECRETS' | 'TRACKING_CARRIER_KEYS';
 export const rolesOfCredentials = {
   RABBITMQ_URL: ['command', 'relay', 'projector', 'saga', 'worker', 'jobs'],
   RABBITMQ_MANAGEMENT_URL: ['relay'],
+  CAUDAL_REPLICA_DATABASE_URL: ['query'],
   MONGODB_URL: views,
   ELASTICSEARCH_URL: views,
   REDIS_URL: ['command', 'query', 'projector'],

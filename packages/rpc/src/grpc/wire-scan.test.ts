@@ -101,7 +101,7 @@ describe('refused before it is decoded', () => {
       many(1_001, delimited(5, many(1, delimited(99, empty)))),
       'must have at most 1000 items',
     ],
-    ['a field again and again', many(10_001, delimited(6, empty)), 'comes after 10000 other values'],
+    ['a field again and again', many(20_001, delimited(6, empty)), 'comes after 20000 other values'],
     [
       'fields of the wrong type',
       many(1_001, (to) => to.tag(2, WireType.Varint).uint32(1)),

@@ -14,7 +14,7 @@ export const maxTextBytes = 16 * 1024;
 /** Messages within messages. The contract itself has four. */
 export const maxDepth = 16;
 /** Scalars, messages and lists of a request, all together. */
-export const maxValues = 10_000;
+export const maxValues = 20_000;
 /** Of a field mask. */
 export const maxPaths = 200;
 const maxPathCharacters = 200;
