@@ -77,7 +77,9 @@ function fieldFaults(field: DescField, known: Known, where: Where): FieldFault[]
     breaksRules(field, value, where.sender),
   );
   const faults = typed.map((value) => ({ value: asJson(field, value), field: field.name, wellTyped: true }));
-  if (!where.inPath && isRequired(field)) faults.push({ value: undefined, field: field.name, wellTyped: true });
+  // Over gRPC, a number that must be given in JSON can't be told from zero.
+  if (!where.inPath && isRequired(field))
+    faults.push({ value: undefined, field: field.name, wellTyped: !contract().mustBeGiven(field) });
   // In a path, all values are text, so a string can't have the wrong type.
   const mistyped = where.inBody ? wrongInBody(field) : wrongInQuery(field);
   if (!where.inPath) faults.push(...mistyped.map((value) => ({ value, field: field.name, wellTyped: false })));
@@ -215,7 +217,7 @@ function breaksRules(field: DescField, value: unknown, sender: Sender = 'caller'
 /** Whether leaving it out breaks a rule. */
 function isRequired(field: DescField): boolean {
   const { required, ignore } = rulesOf(field);
-  if (required) return true;
+  if (required || contract().mustBeGiven(field)) return true;
   if (ignore !== 'never' || field.oneof || field.proto.proto3Optional) return false;
   if (field.fieldKind === 'list') return breaksRules(field, []);
   if (field.fieldKind === 'map') return breaksRules(field, {});

@@ -170,6 +170,10 @@ describe('polls', () => {
         if (state) states.set(key, state);
         else states.delete(key);
       },
+      async pause({ carrier, until }) {
+        for (const [key, state] of states)
+          if (key.startsWith(`${carrier}/`) && state.nextAt < until) states.set(key, { ...state, nextAt: until });
+      },
     };
     return { states, store };
   }

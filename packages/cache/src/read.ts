@@ -130,7 +130,8 @@ export function createReader({ tiers, namespace, random }: ReaderOptions) {
     const found: Found = isAnswer
       ? { entry: kept.entry, source: 'local' }
       : await (alone ? fetch(read, kept?.entry, true) : fetchTogether(read, kept?.entry));
-    if (read.refreshAhead && (found.source === 'local' || found.source === 'redis'))
+    // What is not kept renews nothing: others would get what only this read may be told.
+    if (read.refreshAhead && read.keep !== false && (found.source === 'local' || found.source === 'redis'))
       renewals.consider(read, found.entry);
     return found;
   };

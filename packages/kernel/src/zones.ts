@@ -59,6 +59,7 @@ export function parseTime(text: string, zone?: string): ParsedTime | undefined {
   const [, day, minute, second = '00', fraction = '', offset] = isoTime.exec(text) ?? [];
   const used = offset === 'Z' ? '+00:00' : (offset ?? zone);
   if (!day || used === undefined) return undefined;
+  if (offset && offset !== 'Z' && fixedOffset(offset) === undefined) return undefined;
   const plain = `${day}T${minute}:${second}`;
   const local = Date.parse(`${plain}Z`);
   // Date turns the 30th of February into the 1st of March.

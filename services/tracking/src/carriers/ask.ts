@@ -1,6 +1,8 @@
 /** One call of a carrier's API, bounded in time and size. Never throws: what goes wrong at a carrier is an answer. */
 import { logger } from '@caudal/telemetry/log.ts';
 import type { Trace } from '../domain/trace.ts';
+import { acceptable } from './acceptable.ts';
+import { bodyOf } from './body-of.ts';
 import type { Credentials } from './credentials.ts';
 import type { CarrierAdapter } from './port.ts';
 
@@ -23,7 +25,6 @@ export type Answer =
   | { kind: 'UNAUTHORIZED' }
   | { kind: 'LIMITED'; retryAfterMs: number };
 
-const maxBytes = 1_048_576;
 const defaultRetryMs = 60_000;
 const maxRetryMs = 24 * 3_600_000;
 
@@ -45,7 +46,7 @@ export async function ask(
     });
     const { status } = response;
     if (status === 200) {
-      const { traces, refused } = adapter.parse(await bodyOf(response), now);
+      const { traces, refused } = acceptable(adapter.parse(await bodyOf(response), now), now);
       if (refused.length > 0)
         log.warn({ carrier: adapter.name, refused: refused.length, first: refused[0] }, 'traces refused');
       // Nothing but what is refused: the carrier is ill, or its format has changed.
@@ -57,7 +58,7 @@ export async function ask(
       credentials.refused(credential);
       return { kind: 'UNAUTHORIZED' };
     }
-    if (status === 429) return { kind: 'LIMITED', retryAfterMs: retryAfterOf(response) };
+    if (status === 429) return { kind: 'LIMITED', retryAfterMs: retryAfterOf(response, now) };
     log.warn({ carrier: adapter.name, status }, 'poll failed');
   } catch (error) {
     if (!signal.aborted) log.warn({ carrier: adapter.name, err: error }, 'poll failed');
@@ -65,18 +66,9 @@ export async function ask(
   return { kind: 'FAILED' };
 }
 
-async function bodyOf(response: Response): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  for await (const chunk of response.body ?? []) {
-    length += chunk.length;
-    if (length > maxBytes) throw new RangeError(`The answer has more than ${maxBytes} bytes.`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
-}
-
-function retryAfterOf(response: Response): number {
-  const seconds = Number(response.headers.get('retry-after') ?? Number.NaN);
-  return Number.isFinite(seconds) && seconds >= 0 ? Math.min(seconds * 1_000, maxRetryMs) : defaultRetryMs;
+/** In seconds, or as a date (RFC 9110, 10.2.3). */
+function retryAfterOf(response: Response, now: Date): number {
+  const text = response.headers.get('retry-after') ?? '';
+  const ms = /^\d+$/.test(text) ? Number(text) * 1_000 : Date.parse(text) - now.getTime();
+  return Number.isNaN(ms) ? defaultRetryMs : Math.min(Math.max(ms, 0), maxRetryMs);
 }

@@ -1,5 +1,6 @@
 /** What a poll shows to the carrier: a key that stays, or a token that is bought with one and expires (OAuth 2.0, client credentials). */
 import type { Clock } from '@caudal/kernel/time.ts';
+import { bodyOf } from './body-of.ts';
 
 export interface Credentials {
   /** Throws if none can be had at the moment. */
@@ -49,7 +50,10 @@ export function clientCredentials(options: ClientCredentialsOptions): Credential
       await response.body?.cancel();
       throw new Error(`The token service answered with ${response.status}.`);
     }
-    const { access_token: value, expires_in: seconds } = (await response.json()) as Record<string, unknown>;
+    const { access_token: value, expires_in: seconds } = JSON.parse((await bodyOf(response)).toString()) as Record<
+      string,
+      unknown
+    >;
     if (typeof value !== 'string' || value === '' || value.length > maxTokenCharacters)
       throw new Error('The answer of the token service has no access_token.');
     // UPS sends the seconds as text.

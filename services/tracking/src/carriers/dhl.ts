@@ -16,7 +16,6 @@ import {
   listAt,
   maxDetail,
   maxPlaceName,
-  maxTraces,
   objectAt,
   optional,
   readBody,
@@ -60,12 +59,13 @@ function readShipment(shipment: Json, carrier: string, receivedAt: Date): Parsed
   const home = countryOf(objectAt(shipment, 'origin')) ?? countryOf(objectAt(shipment, 'destination'));
   // Of one that has just been announced there is a status, and no events.
   const events = listAt(shipment, 'events').length > 0 ? listAt(shipment, 'events') : [shipment.status].filter(isJson);
-  const parsed = readEach(events.slice(0, maxTraces), `${trackingNumber}.events`, (event) => [
-    { ...common, ...readEvent(event, home) },
-  ]);
+  const parsed = readEach(events, `${trackingNumber}.events`, (event) => [{ ...common, ...readEvent(event, home) }]);
   const last = parsed.traces.toSorted((a, b) => b.happenedAt.getTime() - a.happenedAt.getTime())[0];
   if (last) {
-    Object.assign(last, backOf(shipment, last), last.status === 'DELIVERED' ? proofOf(shipment) : {});
+    const more = { ...backOf(shipment, last), ...(last.status === 'DELIVERED' && proofOf(shipment)) };
+    // It is another trace than the same event without it, which may have been recorded before.
+    if (Object.keys(more).length > 0)
+      Object.assign(last, more, { eventId: derivedId(last.eventId!, JSON.stringify(more)) });
     const eta = etaOf(shipment);
     if (eta) parsed.traces.push({ ...common, ...expectation(eta, last, receivedAt) });
   }

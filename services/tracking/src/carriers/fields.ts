@@ -97,6 +97,8 @@ export function lenientUrl(value: unknown): string | undefined {
 
 /** The number of a parcel, as carriers print it. */
 export function trackingNumberOf(value: unknown, field: string): string {
+  if (typeof value === 'number' && !Number.isSafeInteger(value))
+    throw new WrongField(field, 'It is a number of which JSON may have lost digits: send it as text.');
   const text = typeof value === 'string' || typeof value === 'number' ? String(value).replace(/\s+/g, '') : '';
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(text))
     throw new WrongField(field, 'It is not a tracking number: 1 to 64 letters, digits, ".", "_" and "-".');

@@ -7,6 +7,7 @@ import { derivedId } from '@caudal/kernel/ids.ts';
 import { type Clock, sleep } from '@caudal/kernel/time.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { judge } from '../domain/parcel.ts';
+import { parcelId } from '../domain/parcel-id.ts';
 import type { ParcelState } from '../domain/parcel-state.ts';
 import { traceId } from '../domain/trace.ts';
 import { type Answer, ask, type PolledCarrier } from './ask.ts';
@@ -25,6 +26,8 @@ export interface PollStore {
   due(options: { carrier: string; now: number; limit: number }): Promise<DuePoll[]>;
   /** `state` absent: it is not asked for any more. */
   save(options: { carrier: string; trackingNumber: string; state?: PollState }): Promise<void>;
+  /** No parcel of the carrier is due before this time, in any process. */
+  pause(options: { carrier: string; until: number }): Promise<void>;
 }
 
 export interface PollOptions {
@@ -65,18 +68,23 @@ export async function pollCarrier(carrier: PolledCarrier, options: PollOptions):
     await forEachConcurrent(due, carrier.concurrency, async ({ trackingNumber, state }) => {
       if (counts.paused) return;
       await turn(signal);
-      if (signal.aborted) return;
+      // Others have been answered meanwhile.
+      if (signal.aborted || counts.paused) return;
       const answer = await ask(carrier, trackingNumber, clock(), signal);
       // A call that was given up says nothing about the carrier.
       if (signal.aborted) return;
-      const outcome = await outcomeOf(answer, state, options);
+      const outcome = await outcomeOf(answer, { carrier: name, trackingNumber, state }, options);
       const after = nextPoll(state, outcome, clock().getTime(), options.random);
       await store.save({ carrier: name, trackingNumber, ...(after && { state: after }) });
       counts.polled += 1;
       if (outcome.kind === 'NEWS') counts.news += 1;
       if (outcome.kind === 'FAILED') counts.failed += 1;
       failures = outcome.kind === 'FAILED' ? failures + 1 : 0;
-      if (answer.kind === 'LIMITED') pauses.set(name, clock().getTime() + answer.retryAfterMs);
+      if (answer.kind === 'LIMITED') {
+        const until = clock().getTime() + answer.retryAfterMs;
+        pauses.set(name, until);
+        await store.pause({ carrier: name, until });
+      }
       if (answer.kind === 'UNAUTHORIZED') counts.paused = 'CREDENTIAL';
       else if (answer.kind === 'LIMITED') counts.paused = 'LIMITED';
       else if (failures >= maxFailures) counts.paused = 'FAILING';
@@ -87,18 +95,25 @@ export async function pollCarrier(carrier: PolledCarrier, options: PollOptions):
 }
 
 /** Traces are durable before the next poll is planned: a crash between the two repeats them, which changes nothing. */
-async function outcomeOf(answer: Answer, state: PollState, { record }: PollOptions): Promise<PollOutcome> {
+async function outcomeOf(
+  answer: Answer,
+  { carrier, trackingNumber, state }: DuePoll & { carrier: string },
+  { record }: PollOptions,
+): Promise<PollOutcome> {
   if (answer.kind === 'LIMITED') return answer;
   if (answer.kind === 'FAILED' || answer.kind === 'UNAUTHORIZED') return { kind: 'FAILED' };
   const { traces } = answer;
   if (traces.length === 0) return { kind: 'NOTHING' };
-  const { status, ended }: ParcelState = judge(undefined, traces);
+  // An answer may have other parcels of the same shipment: each has a poll of its own, and its own end.
+  const asked = parcelId(carrier, trackingNumber);
+  const own = traces.filter((trace) => parcelId(trace.carrier, trace.trackingNumber) === asked);
+  const { status, ended }: Partial<ParcelState> = own.length > 0 ? judge(undefined, own) : {};
   const known = status && { status };
   const ids = traces.map((trace) => traceId(trace).toString('hex')).sort();
   const said = derivedId(...ids);
   if (said === state.said) return { kind: 'NOTHING', ...known };
   await record(traces);
-  return { kind: 'NEWS', said, ended, ...known };
+  return { kind: 'NEWS', said, ended: ended ?? false, ...known };
 }
 
 /** Gives turns at a steady rate: the time of each is fixed when it is asked for, so no burst follows a wait. */

@@ -105,8 +105,11 @@ function readActivity(activity: Json, said: Json, city: string | undefined, coun
   const meaning = meaningOf(said);
   const place = city || country ? { ...optional('name', city), ...optional('country', country) } : undefined;
   return {
-    // `statusCode` is not in alerts; `type` and `code` are the same in both.
-    eventId: derivedId('ups', parsed.at, String(said.type), String(said.code), city ?? ''),
+    // `statusCode` is not in alerts; `type` and `code` are the same in both. What both say is one trace only if it means the same.
+    eventId: derivedId(
+      ...['ups', parsed.at, String(said.type), String(said.code), city ?? ''],
+      ...[meaning.status ?? '', meaning.subStatus ?? ''],
+    ),
     happenedAt: new Date(parsed.at),
     zone:
       typeof activity.gmtOffset === 'string' && /^[+-]\d\d:\d\d$/.test(activity.gmtOffset)

@@ -2,9 +2,9 @@
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
 import { logger } from '@caudal/telemetry/log.ts';
-import { refusalOf } from '../domain/acceptance.ts';
 import type { Trace } from '../domain/trace.ts';
-import type { CarrierAdapter, Headers, Parsed, Refusal } from './port.ts';
+import { acceptable } from './acceptable.ts';
+import type { CarrierAdapter, Headers, Refusal } from './port.ts';
 
 const log = logger('carrier-webhook');
 
@@ -58,15 +58,6 @@ export function carrierWebhook({ carriers, record, clock }: CarrierWebhookOption
     if (traces.length > 0) await record(traces);
     return { accepted: traces.length, refused: refused.slice(0, maxRefusals) };
   };
-}
-
-/** Without those that no way in takes, so that the carrier is told. */
-function acceptable({ traces, refused }: Parsed, now: Date): Parsed {
-  const found = traces.map((trace) => refusalOf(trace, now));
-  const impossible = found.flatMap((refusal, index) =>
-    refusal ? [{ index, field: `${traces[index]!.trackingNumber}.happenedAt`, problem: refusal.message }] : [],
-  );
-  return { traces: traces.filter((_, index) => !found[index]), refused: [...refused, ...impossible] };
 }
 
 function unreadableBody(carrier: string, { field, problem }: Refusal): CaudalError {

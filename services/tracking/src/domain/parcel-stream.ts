@@ -16,6 +16,10 @@ export interface ParcelStream {
   /** Of the parcel's row, when it had this status. */
   revision: bigint;
   shipment: ParcelAttached | undefined;
+  /** Another shipment that has said the same number since. It is this one's parcel if the first has another number by now. */
+  contender: ParcelAttached | undefined;
+  /** Whether the first is to be asked whether it still has the number: when another comes, and when the status changes. */
+  isContested: boolean;
   /** When the status or the shipment last changed. */
   changedAt: Date;
   /** Whether the parcel's row names the shipment. */
@@ -34,6 +38,8 @@ export const parcelDecider: Decider<ParcelStream, ParcelEvent> = {
     status: PARCEL_STATUS_UNSPECIFIED,
     revision: 0n,
     shipment: undefined,
+    contender: undefined,
+    isContested: false,
     changedAt: new Date(0),
     isLinked: false,
     informed: PARCEL_STATUS_UNSPECIFIED,
@@ -43,11 +49,13 @@ export const parcelDecider: Decider<ParcelStream, ParcelEvent> = {
     switch (event.$case) {
       case 'statusChanged': {
         const { carrier, trackingNumber, status, revision } = event.value;
-        return { ...state, carrier, trackingNumber, status, revision, changedAt: at };
+        const isContested = state.contender !== undefined;
+        return { ...state, carrier, trackingNumber, status, revision, changedAt: at, isContested };
       }
       case 'attached': {
         const { carrier, trackingNumber } = event.value;
         const isSame = event.value.shipmentId === state.shipment?.shipmentId;
+        if (state.shipment && !isSame) return { ...state, contender: event.value, isContested: true };
         const informed = isSame ? state.informed : PARCEL_STATUS_UNSPECIFIED;
         return {
           ...{ ...state, carrier, trackingNumber, informed },
@@ -55,9 +63,12 @@ export const parcelDecider: Decider<ParcelStream, ParcelEvent> = {
         };
       }
       case 'detached':
-        return { ...state, shipment: undefined, isLinked: false, informed: PARCEL_STATUS_UNSPECIFIED };
+        return {
+          ...{ ...state, shipment: state.contender, contender: undefined, isContested: false, changedAt: at },
+          ...{ isLinked: false, informed: PARCEL_STATUS_UNSPECIFIED },
+        };
       case 'shipmentLinked':
-        return { ...state, isLinked: true };
+        return { ...state, isLinked: true, isContested: false };
       case 'shipmentInformed':
         return { ...state, informed: event.value.status };
     }
@@ -78,12 +89,10 @@ export function changeStatus(state: ParcelStream, change: Change): ParcelEvent[]
   return [{ $case: 'statusChanged', value }];
 }
 
-/** A shipment has the parcel's number. Of two shipments with one number the first keeps it. */
-export function attach(state: ParcelStream, input: ParcelAttached): ParcelEvent[] {
-  const { shipment } = state;
-  if (shipment && shipment.shipmentId !== input.shipmentId) return [];
-  if (shipment && shipment.shipmentVersion >= input.shipmentVersion) return [];
-  return [{ $case: 'attached', value: input }];
+/** A shipment has the parcel's number. Of two shipments with one number the first keeps it, as long as it has it. */
+export function attach({ shipment, contender }: ParcelStream, input: ParcelAttached): ParcelEvent[] {
+  const known = [shipment, contender].find((one) => one?.shipmentId === input.shipmentId);
+  return known && known.shipmentVersion >= input.shipmentVersion ? [] : [{ $case: 'attached', value: input }];
 }
 
 /** What shipping is to be told next, if anything. */

@@ -46,11 +46,12 @@ export function listStatement(request: ListParcelsRequest, { now, limit }: { now
   if (request.status) add('status = ?', request.status);
   if (request.carrier) add('carrier_key = ?', carrierKey(request.carrier));
   if (request.late) add('NOT done AND eta IS NOT NULL AND eta < ?', now);
-  if (request.silentDays > 0)
-    add(
-      'NOT done AND last_day IS NOT NULL AND last_day <= ?::date',
-      new Date(now.getTime() - request.silentDays * dayMs).toISOString().slice(0, 10),
-    );
+  if (request.silentDays > 0) {
+    const since = new Date(now.getTime() - request.silentDays * dayMs);
+    // The day is what the index has.
+    add('NOT done AND last_day IS NOT NULL AND last_day <= ?::date', since.toISOString().slice(0, 10));
+    add('last_at <= ?::timestamptz', since);
+  }
   if (request.pageToken) {
     const { keys, id } = decodeToken(request.pageToken, shapeOf(request));
     const place = column === 'last_day' ? "?::timestamptz AT TIME ZONE 'UTC'" : '?::timestamptz';

@@ -50,21 +50,26 @@ export function openInbox({ database, maxTraces }: InboxOptions): TraceQueue {
   });
 
   function lane({ pollMs }: { pollMs: number }): Lane {
-    /** Rows that make about a batch, by the size of those before. */
-    let tracesOfRow = 1_000;
-
+    /** The batch is bounded in traces, so rows are counted before their bodies are read: after a backlog they differ in size. */
     async function takeNow(limit: number, write: Write): Promise<number> {
       return database.transaction(async (tx) => {
-        const rows = await tx.query<{ traces: number; body: Buffer }>({
-          name: 'tracking-take',
-          text: `DELETE FROM trace_inbox WHERE position IN (
-              SELECT position FROM trace_inbox ORDER BY position LIMIT $1 FOR UPDATE SKIP LOCKED)
-            RETURNING traces, body`,
-          values: [Math.max(1, Math.floor(limit / tracesOfRow))],
+        const waiting = await tx.query<{ position: string; traces: number }>({
+          name: 'tracking-waiting',
+          text: `SELECT position::text, traces FROM trace_inbox ORDER BY position LIMIT $1 FOR UPDATE SKIP LOCKED`,
+          values: [limit],
         });
-        if (rows.length === 0) return 0;
+        if (waiting.length === 0) return 0;
+        let sum = 0;
+        const taken = waiting.filter(({ traces }, place) => {
+          sum += traces;
+          return place === 0 || sum <= limit;
+        });
+        const rows = await tx.query<{ body: Buffer }>({
+          name: 'tracking-take',
+          text: `DELETE FROM trace_inbox WHERE position = ANY ($1::bigint[]) RETURNING body`,
+          values: [taken.map(({ position }) => position)],
+        });
         const bodies = rows.flatMap(({ body }) => TraceBatch.decode(body).traces);
-        tracesOfRow = Math.max(1, bodies.length / rows.length);
         await write(tx, bodies);
         return bodies.length;
       });

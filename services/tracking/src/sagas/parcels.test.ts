@@ -133,6 +133,33 @@ describeWith(['postgres'], 'the saga of a parcel', () => {
     expect(former.calls).toEqual([]);
   });
 
+  test('labels that were swapped are corrected one after the other, and each shipment gets its own parcel', async () => {
+    const parcel = open('k6');
+    parcel.dispatched('o6', 2);
+    await parcel.rest();
+    // The other shipment comes with the number while the first still has it, and is told that it is not free.
+    parcel.dispatched('o7', 3);
+    expect(await parcel.rest()).toEqual(['shipmentLinked']);
+    expect(await parcel.row()).toEqual({ shipment: 'o6', customer: 'ada' });
+    expect(parcel.dispatched('o7', 3)).toEqual([]);
+    expect(parcel.dispatched('o6', 3, 'k8')).toBeUndefined();
+    // The next that is heard of the parcel shows that it is free by now.
+    parcel.status(DELIVERED, 1n);
+    expect(await parcel.rest()).toEqual(['detached', 'shipmentLinked', 'shipmentInformed']);
+    expect(await parcel.row()).toEqual({ shipment: 'o7', customer: 'ada' });
+    expect(parcel.calls).toEqual([['deliver', 'o7']]);
+  });
+
+  test('a number that is used again belongs to the shipment that has it', async () => {
+    const parcel = open('k9');
+    parcel.dispatched('o9', 2);
+    await parcel.rest();
+    expect(parcel.dispatched('o9', 3, 'k10')).toBeUndefined();
+    parcel.dispatched('o10', 2);
+    expect(await parcel.rest()).toEqual(['detached', 'shipmentLinked']);
+    expect(await parcel.row()).toEqual({ shipment: 'o10', customer: 'ada' });
+  });
+
   test('what shipping refuses is noted, and what can’t be reached is repeated', async () => {
     const parcel = open('k5');
     parcel.dispatched('o5', 2);

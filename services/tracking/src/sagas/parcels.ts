@@ -1,7 +1,8 @@
 /**
  * The saga of a parcel: attaches it to the shipment that has its number, and tells shipping when it is delivered or returned. Its state
  * is the parcel's own stream. Before it does either it asks shipping whether the shipment still has that number: a correction leads to
- * another parcel, and this one learns of it here.
+ * another parcel, and this one learns of it here. So it does when another shipment comes with the number: swapped labels are corrected
+ * one after the other, and carriers use numbers again.
  */
 import { type EventOf, parcel, shipment } from '@caudal/contract/entities.ts';
 import type {
@@ -51,6 +52,7 @@ export function parcelSaga(dependencies: ParcelsDependencies): Saga<ParcelStream
 
     next(state) {
       if (state.shipment && !state.isLinked) return { name: 'link' };
+      if (state.isContested) return { name: 'settle' };
       return toTell(state) === undefined ? undefined : { name: 'inform' };
     },
 
@@ -62,6 +64,8 @@ export function parcelSaga(dependencies: ParcelsDependencies): Saga<ParcelStream
         return [{ $case: 'detached', value: { shipmentId } }];
       }
       if (step.name === 'inform') return inform(state, context);
+      // It keeps its number; the other one may have it later.
+      if (step.name === 'settle') return [{ $case: 'shipmentLinked', value: { shipmentId } }];
       const destination = /^[A-Z]{2}$/.test(ours.country) ? ours.country : undefined;
       const of = { shipment: state.shipment!, destination, asked, now: context.now };
       await linkParcel(database, context.sagaId, of);

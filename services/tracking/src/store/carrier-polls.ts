@@ -57,6 +57,16 @@ export function pollStore(database: GuardedDatabase): PollStore {
         await tx.query(state ? changed(parcel, state) : ended(parcel));
       });
     },
+
+    async pause({ carrier, until }) {
+      await database.transaction(async (tx) => {
+        await tx.query({
+          name: 'tracking-pause-polls',
+          text: 'UPDATE carrier_polls SET next_at = $2 WHERE carrier = $1 AND next_at < $2',
+          values: [carrier, new Date(until)],
+        });
+      });
+    },
   };
 }
 

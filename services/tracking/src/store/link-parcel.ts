@@ -21,6 +21,16 @@ export async function linkParcel(
 ): Promise<void> {
   const { carrier, trackingNumber, shipmentId, orderId, customerId, shipmentVersion } = shipment;
   await database.transaction(async (tx) => {
+    // Two corrections of one shipment are the work of two sagas. The later one counts, whichever comes first.
+    await tx.query({
+      text: `SELECT pg_advisory_xact_lock(hashtextextended('shipment ' || $1, 0))`,
+      values: [shipmentId],
+    });
+    const later = await tx.query({
+      text: `SELECT 1 FROM parcels WHERE shipment = $1 AND parcel <> $2 AND shipment_version > $3`,
+      values: [shipmentId, parcel, shipmentVersion],
+    });
+    if (later.length > 0) return;
     await tx.query({
       text: `UPDATE parcels SET shipment = NULL, order_id = NULL, customer = NULL
         WHERE shipment = $1 AND parcel <> $2 AND shipment_version < $3`,
