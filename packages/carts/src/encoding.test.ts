@@ -39,6 +39,19 @@ test.each([
   expect(() => decoded(cart)).toThrow(RangeError);
 });
 
+const stamp = { ms: 1, count: 0, device: deviceOf(1) };
+test.each([
+  ['last-writer-wins', { text: '', stamp, more: 1 }],
+  ['first-writer-wins', { text: '', stamp: { ...stamp, more: [] } }],
+  ['last-writer-wins', { text: '', stamp: { ...stamp, device: 'x'.repeat(36) } }],
+  ['siblings', [{ text: '', stamp, clock: [], more: '' }]],
+  ['siblings', [{ text: '', stamp, clock: [[deviceOf(1), 1, 'more']] }]],
+  ['sum', [['4111 1111 1111 1111', 1, 1]]],
+] as const)('%s with something beside its state: refused', (strategy, state) => {
+  const fields = new Map([['note', { strategy, state: state as unknown }]]);
+  expect(() => decoded({ ...emptyCart(), fields })).toThrow(RangeError);
+});
+
 test.each([
   ['nothing', [null]],
   ['no text', [{ stamp: { ms: 1, count: 0, device: deviceOf(1) }, clock: [] }]],

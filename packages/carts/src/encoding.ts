@@ -5,7 +5,7 @@
 import { type Cart, type Entry, emptyCart, type Line } from './cart.ts';
 import { type Field, strategies } from './fields.ts';
 import { itemOf, maxKeyLength } from './line-key.ts';
-import { compareTexts } from './stamp.ts';
+import { compareTexts, isCount } from './stamp.ts';
 
 /** The most bytes of a cart or of what has changed in it. */
 export const maxBytes = 256 * 1024;
@@ -20,6 +20,15 @@ const format = 1;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { fatal: true });
+
+/** The greatest number that may be below zero: its sign takes a bit. */
+const maxSigned = 2 ** 52 - 1;
+
+/** Whether its numbers can be read again once they are written. */
+export function isReadable({ seq, total, at, removedSeq, removedTotal }: Entry): boolean {
+  const signed = [total, removedTotal, seq - removedSeq, total - removedTotal];
+  return [seq, at, removedSeq].every(isCount) && signed.every((value) => Math.abs(value) <= maxSigned);
+}
 
 /** The cart as bytes. */
 export function encodeCart(cart: Cart): Uint8Array {

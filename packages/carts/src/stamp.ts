@@ -30,13 +30,23 @@ export function stampAfter(last: Stamp | undefined, nowMs: number, device: strin
 }
 
 export function isStamp(value: unknown): value is Stamp {
-  const { ms, count, device } = (value ?? {}) as Stamp;
-  return isCount(ms) && isCount(count) && typeof device === 'string' && device.length <= 36;
+  return (
+    hasOnly(value, ['ms', 'count', 'device']) && isCount(value.ms) && isCount(value.count) && isDevice(value.device)
+  );
 }
 
-/** Whether it has the length of a device's id: shorter ones would let a clock have more entries than fit into the time of a merge. */
+/**
+ * Whether it is written as a UUID. Shorter ones would let a clock have more entries than fit into the time of a merge, and other texts
+ * would be kept without having been looked at.
+ */
 export function isDevice(value: unknown): value is string {
-  return typeof value === 'string' && value.length === 36;
+  return typeof value === 'string' && /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(value);
+}
+
+/** Whether it is an object with these keys and no others: what nobody has checked must not be kept, nor sent to other devices. */
+export function hasOnly<K extends string>(value: unknown, keys: K[]): value is Record<K, unknown> {
+  if (typeof value !== 'object' || value === null) return false;
+  return Object.keys(value).length === keys.length && keys.every((key) => Object.hasOwn(value, key));
 }
 
 /** Whether it is a whole number that is exact in every language. */

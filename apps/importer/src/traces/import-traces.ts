@@ -46,6 +46,8 @@ export interface TracesReport {
 type GoodLine = Extract<TraceLine, { trace: FileTrace }>;
 
 const batchSize = 1_000;
+/** A call takes a mebibyte. */
+const batchBytes = 900_000;
 const maxProblems = 100;
 const pauses = { firstMs: 200, maxMs: 10_000 };
 const defaultPatienceMs = 600_000;
@@ -87,15 +89,19 @@ export async function importTraces(options: ImportTracesOptions): Promise<Traces
   }
 
   let batch: GoodLine[] = [];
+  let bytes = 0;
   try {
     for await (const line of lines) {
       if (signal.aborted || failure) break;
       report.lines += 1;
-      if ('trace' in line) batch.push(line);
-      else refuse({ line: line.line, field: line.field, problem: line.problem });
-      if (batch.length < batchSize) continue;
+      if ('trace' in line) {
+        batch.push(line);
+        bytes += Buffer.byteLength(JSON.stringify(line.trace));
+      } else refuse({ line: line.line, field: line.field, problem: line.problem });
+      if (batch.length < batchSize && bytes < batchBytes) continue;
       await begin(batch);
       batch = [];
+      bytes = 0;
     }
     if (batch.length > 0 && !signal.aborted && !failure) await begin(batch);
   } finally {

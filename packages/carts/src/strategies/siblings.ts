@@ -2,8 +2,8 @@
  * A text with a vector clock: a write replaces what its device has seen. Texts that were written without sight of each other are
  * siblings: all of them are shown, until a device that has seen them writes again. A device has one at most.
  */
-import { compareStamps, compareTexts, isCount, isDevice, isStamp, type Stamp } from '../stamp.ts';
-import { maxTextLength, type Strategy, textOf } from './strategy.ts';
+import { compareStamps, compareTexts, hasOnly, isCount, isDevice, isStamp, type Stamp } from '../stamp.ts';
+import { isText, type Strategy, textOf } from './strategy.ts';
 
 /** How many writes of each device were seen: sorted by device. */
 type Clock = [string, number][];
@@ -60,16 +60,17 @@ export const siblings: Strategy<Sibling[]> = {
 };
 
 function isSibling(value: unknown): value is Sibling {
-  const { text, stamp, clock } = (value ?? {}) as Sibling;
+  if (!hasOnly(value, ['text', 'stamp', 'clock'])) return false;
+  const { text, stamp, clock } = value;
   return (
-    typeof text === 'string' &&
-    text.length <= maxTextLength &&
+    isText(text) &&
     isStamp(stamp) &&
     Array.isArray(clock) &&
     clock.length <= mostDevices &&
     clock.every(
       (entry, n) =>
         Array.isArray(entry) &&
+        entry.length === 2 &&
         isDevice(entry[0]) &&
         isCount(entry[1]) &&
         (n === 0 || compareTexts(clock[n - 1]![0], entry[0]) < 0),

@@ -14,19 +14,23 @@ export interface Strategy<S> {
   /** The state after a write. Throws a RangeError if the value is not one for this strategy. */
   write(state: S | undefined, value: Value, writing: Writing): S;
   merge(a: S, b: S): S;
-  /** The values to show: one, or several if a person must choose; none if there is none. */
+  /** The values to show: one, or several if a person must choose; none if there is none. All texts that a person can have typed. */
   values(state: S): Value[];
   /** The latest stamp in it. */
   stamp(state: S): Stamp | undefined;
-  /** Whether this is such a state, within its bounds: for what comes from a network. */
+  /** Whether this is such a state, within its bounds and with nothing beside it: for what comes from a network. */
   isState(value: unknown): value is S;
 }
 
 /** The longest text, in UTF-16 units. */
-export const maxTextLength = 2_000;
+const maxTextLength = 2_000;
+
+export function isText(value: unknown): value is string {
+  return typeof value === 'string' && value.length <= maxTextLength;
+}
 
 export function textOf(value: Value): string {
-  if (typeof value === 'string' && value.length <= maxTextLength) return value;
+  if (isText(value)) return value;
   throw new RangeError(`The value must be a text of at most ${maxTextLength} characters.`);
 }
 

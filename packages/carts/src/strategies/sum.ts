@@ -1,5 +1,5 @@
 /** The sum of numbers: each write adds to it. It keeps a sum for each device, with how often that has added. */
-import { compareTexts, isCount } from '../stamp.ts';
+import { compareTexts, isCount, isDevice } from '../stamp.ts';
 import { maxNumber, numberOf, type Strategy } from './strategy.ts';
 
 /** Sorted by device: [device, writes, sum]. */
@@ -30,7 +30,7 @@ export const sum: Strategy<Sums> = {
       (entry, n) =>
         Array.isArray(entry) &&
         entry.length === 3 &&
-        typeof entry[0] === 'string' &&
+        isDevice(entry[0]) &&
         isCount(entry[1]) &&
         Number.isSafeInteger(entry[2]) &&
         Math.abs(entry[2]) <= maxNumber &&

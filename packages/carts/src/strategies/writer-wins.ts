@@ -1,16 +1,14 @@
 /** One text: the last, or the first, that was written. */
-import { compareStamps, compareTexts, isStamp, type Stamp } from '../stamp.ts';
-import { maxTextLength, type Strategy, textOf } from './strategy.ts';
+import { compareStamps, compareTexts, hasOnly, isStamp, type Stamp } from '../stamp.ts';
+import { isText, type Strategy, textOf } from './strategy.ts';
 
 export interface Written {
   text: string;
   stamp: Stamp;
 }
 
-const isWritten = (value: unknown): value is Written => {
-  const { text, stamp } = (value ?? {}) as Written;
-  return typeof text === 'string' && text.length <= maxTextLength && isStamp(stamp);
-};
+const isWritten = (value: unknown): value is Written =>
+  hasOnly(value, ['text', 'stamp']) && isText(value.text) && isStamp(value.stamp);
 
 /** One stamp with two texts is the work of a broken device: any order will do, if all agree. */
 const compare = (a: Written, b: Written) => compareStamps(a.stamp, b.stamp) || compareTexts(a.text, b.text);

@@ -150,9 +150,9 @@ function locate(type: DescMessage, json: Json, path: string, search: Search): vo
       }
       chosen.add(field.oneof.name);
     }
-    if (takes(type, { [field.jsonName]: value })) continue;
+    // A list is only read item by item: as a whole it would be read once more.
     if (field.fieldKind === 'list' && Array.isArray(value)) locateItems(type, field, value, at, search);
-    else within(field, value, at, search);
+    else if (!takes(type, { [field.jsonName]: value })) within(field, value, at, search);
   }
 }
 
@@ -162,7 +162,8 @@ function locateItems(type: DescMessage, field: DescField, items: unknown[], at: 
   for (const [index, item] of items.entries()) {
     if (found.length >= maxViolations) return;
     if (search.itemsLeft-- <= 0) {
-      if (found.length === before) found.push({ field: at, description: `has wrong items, after the first ${index}` });
+      if (found.length === before && !takes(type, { [field.jsonName]: items.slice(index) }))
+        found.push({ field: at, description: `has wrong items, after the first ${index}` });
       return;
     }
     if (!takes(type, { [field.jsonName]: [item] })) within(field, item, `${at}[${index}]`, search);

@@ -9,7 +9,6 @@ import { limitedTo, sleep } from '@caudal/kernel/time.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import type { PolledCarrier } from '../carriers/ask.ts';
 import { polledCarriers } from '../carriers/configured.ts';
-import { maxTraces } from '../carriers/fields.ts';
 import { type PollOptions, pollCarrier } from '../carriers/poll-runner.ts';
 import { polls } from '../metrics.ts';
 import type { TrackingSettings } from '../settings.ts';
@@ -20,6 +19,8 @@ import { messageOf } from '../trace-message.ts';
 const runMs = 4 * 60_000;
 /** Between two looks for parcels that are due. */
 const pauseMs = 15_000;
+/** A call takes a mebibyte, and a trace has 3.6 KB at most. */
+const tracesOfCall = 250;
 
 const log = logger('carrier-poll');
 
@@ -42,8 +43,8 @@ export function carrierPolls(): ContextJob<TrackingSettings> {
       const options: PollOptions = {
         store: pollStore(database),
         async record(traces) {
-          for (let from = 0; from < traces.length; from += maxTraces)
-            await tracking.recordTraces({ traces: traces.slice(from, from + maxTraces).map(messageOf) }, { signal });
+          for (let from = 0; from < traces.length; from += tracesOfCall)
+            await tracking.recordTraces({ traces: traces.slice(from, from + tracesOfCall).map(messageOf) }, { signal });
         },
         clock,
         pauses,
