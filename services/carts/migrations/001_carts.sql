@@ -18,6 +18,9 @@ CREATE TABLE carts (
 ) WITH (fillfactor = 70); -- changed in place: leaves room for HOT updates
 
 CREATE INDEX carts_changed_at ON carts (changed_at);
+-- Of few carts: for find-abandoned-carts and settle-checkouts.
+CREATE INDEX carts_not_abandoned ON carts (changed_at, cart_id) WHERE abandoned_at IS NULL AND lines > 0;
+CREATE INDEX carts_checking_out ON carts (changed_at, cart_id) WHERE checking_out;
 
 -- What idempotency keys have done, so that a repeat does it no second time.
 CREATE TABLE cart_commands (

@@ -11,6 +11,7 @@ import { cartDecider } from './domain/cart-history.ts';
 import { expireCarts, findAbandoned, settleCheckouts } from './jobs/keep-carts.ts';
 import { erasures } from './sagas/erasures.ts';
 import type { CartSettings } from './settings.ts';
+import { deleteCart } from './store/cart-rows.ts';
 import { type CartWorld, cartWorld } from './testing/world.ts';
 
 const day = 86_400_000;
@@ -24,6 +25,8 @@ describeWith(['postgres'], 'checkout', () => {
   beforeEach(() => {
     customerId = newId();
     world.placing(async (run) => run());
+    world.reserving({});
+    world.reserved.clear();
   });
   afterAll(() => world?.drop());
 
@@ -48,6 +51,8 @@ describeWith(['postgres'], 'checkout', () => {
   const ordersOf = () => [...world.orders.values()].filter(({ order }) => order.customerId === customerId);
   const piecesOf = ({ order }: { order: { lines: { productId: string; quantity: bigint }[] } }) =>
     Object.fromEntries(order.lines.map((line) => [line.productId, Number(line.quantity)]));
+  const rowsOf = () =>
+    world.database.query({ text: 'SELECT FROM carts WHERE cart_id = $1', values: [`c/${customerId}`] });
   const history = async () => (await world.aggregates.load(cartDecider, customerId)).state;
 
   test('orders what is in the cart, empties it, and says so in the log', async () => {
@@ -164,6 +169,70 @@ describeWith(['postgres'], 'checkout', () => {
     expect(atOrder).toBe('released');
   });
 
+  const reserve = () => world.carts.reserveCart({ customerId, ttl: undefined }, testCall());
+
+  test('releases what was reserved at the same time: one reservation is open, whatever the order', async () => {
+    await add('MUG', 2);
+    const made = await Promise.all([reserve(), reserve(), reserve()]);
+    const open = made.filter(({ reservationId }) => world.reserved.get(reservationId) === 'open');
+    expect(open).toHaveLength(1);
+    // The first one's call is still on its way when the second one ends it.
+    let isFirst = true;
+    world.reserving({
+      async reserve() {
+        if (!isFirst) return;
+        isFirst = false;
+        await reserve();
+      },
+    });
+    const { reservationId } = await reserve();
+    expect(world.reserved.get(reservationId)).toBe('released');
+    expect([...world.reserved.values()].filter((state) => state === 'open')).toHaveLength(1);
+    await checkOut();
+    expect([...world.reserved.values()].filter((state) => state === 'open')).toHaveLength(0);
+  });
+
+  test('releases later what could not be released at once', async () => {
+    await add('MUG', 2);
+    const { reservationId } = await reserve();
+    world.reserving({
+      async release() {
+        throw unavailable('inventory');
+      },
+    });
+    await reserve();
+    expect(world.reserved.get(reservationId)).toBe('open');
+    world.reserving({});
+    await checkOut();
+    expect([...world.reserved.values()].filter((state) => state === 'open')).toHaveLength(0);
+  });
+
+  test('that is refused after an erasure brings no row back', async () => {
+    await add('MUG', 2);
+    await reserve();
+    world.placing(async () => {
+      await deleteCart(world.database, `c/${customerId}`);
+      throw refused('PRICE_CHANGED', 'Prices have changed.');
+    });
+    expect(await refusalOf(checkOut())).toMatchObject({ reason: 'PRICE_CHANGED' });
+    expect(await rowsOf()).toHaveLength(0);
+  });
+
+  test('lines that come again after an order have the price of today', async () => {
+    const priceOf = async () => {
+      const view = CartView.CART_VIEW_EXPLAINED;
+      const { lines } = await world.queries.getCart({ customerId, view, readMask: undefined }, testCall());
+      return lines.map(({ firstUnitPrice, problems }) => [firstUnitPrice?.minorUnits, problems]);
+    };
+    world.sell('PEN');
+    await add('PEN', 1);
+    await checkOut();
+    world.sell('PEN', { price: { minorUnits: 800n, currency: 'GBP' } });
+    world.pass(10_000);
+    await add('PEN', 1);
+    expect(await priceOf()).toEqual([[800n, []]]);
+  });
+
   const jobTools = () => {
     const { database, seals, aggregates, clock, orderQueries } = world;
     const settings = { CARTS_ABANDONED_AFTER: day, CARTS_KEPT: 180 * day, CARTS_GUESTS_KEPT: 30 * day };
@@ -188,6 +257,77 @@ describeWith(['postgres'], 'checkout', () => {
     await settleCheckouts.run(jobTools(), run());
     expect(ordersOf()).toHaveLength(1);
   });
+
+  test('that died is not made again by a repeat, whoever has ended it', async () => {
+    const dying = async (requestId: string) => {
+      world.placing(async (place) => {
+        place();
+        throw unavailable('orders');
+      });
+      await checkOut(requestId).catch(() => {});
+      world.placing(async (place) => place());
+    };
+    const [byJob, byOther] = [newId(), newId()];
+    await add('MUG', 2);
+    await dying(byJob);
+    world.pass(120_000);
+    await settleCheckouts.run(jobTools(), run());
+    await add('TEA', 1);
+    expect((await checkOut(byJob)).orderId).toBe(ordersOf()[0]!.order.orderId);
+    await dying(byOther);
+    const { orderId } = await checkOut(newId());
+    await add('MUG', 1);
+    expect((await checkOut(byOther)).orderId).toBe(orderId);
+    expect(ordersOf().map(piecesOf)).toEqual([{ MUG: 2 }, { TEA: 1 }]);
+    expect(await linesNow()).toEqual({ MUG: 1 });
+    expect(await refusalOf(checkOut(byOther, 'another card'))).toMatchObject({ reason: 'REQUEST_ID_REUSED' });
+  });
+
+  test('that can not be ended does not hold up those of other customers', async () => {
+    const broken = `c/${newId()}`;
+    await world.database.query({
+      text: `INSERT INTO carts (cart_id, version, content, lines, may_remind, checking_out, changed_at)
+        VALUES ($1, 1, '', 0, false, true, $2)`,
+      values: [broken, new Date(0)],
+    });
+    await add('MUG', 2);
+    world.placing(async (place) => {
+      place();
+      throw unavailable('orders');
+    });
+    await checkOut().catch(() => {});
+    world.pass(120_000);
+    await expect(settleCheckouts.run(jobTools(), run())).rejects.toThrow('failed at 1 carts');
+    expect(await linesNow()).toEqual({});
+    await deleteCart(world.database, broken);
+  });
+
+  test('is in the log also if the row has expired since the last one', async () => {
+    for (const expected of [1n, 2n, 3n]) {
+      world.pass(1_000);
+      await add('MUG', 1);
+      const requestId = newId();
+      await checkOut(requestId);
+      await checkOut(requestId);
+      expect(await history()).toMatchObject({ checkouts: expected });
+      await deleteCart(world.database, `c/${customerId}`);
+    }
+  });
+
+  test('all carts that nobody changes are found in one run', async () => {
+    world.pass(2 * day);
+    const count = 1_001;
+    const like = `c/idle-${customerId}-%`;
+    await world.database.query({
+      text: `INSERT INTO carts (cart_id, version, content, lines, may_remind, checking_out, changed_at)
+        SELECT 'c/idle-' || $1 || '-' || n, 1, '', 1, false, false, $2 FROM generate_series(1, $3::int) n`,
+      values: [customerId, new Date(world.clock().getTime() - 2 * day), count],
+    });
+    await findAbandoned.run(jobTools(), run());
+    const text = 'SELECT FROM carts WHERE cart_id LIKE $1 AND abandoned_at IS NOT NULL';
+    expect(await world.database.query({ text, values: [like] })).toHaveLength(count);
+    await world.database.query({ text: 'DELETE FROM carts WHERE cart_id LIKE $1', values: [like] });
+  }, 60_000);
 
   test('carts that nobody changes are abandoned once, and expire; guests sooner', async () => {
     const guest = await world.guests.createGuestCart({}, testCall());
@@ -220,10 +360,6 @@ describeWith(['postgres'], 'checkout', () => {
     const state = { customerId, deleted: false };
     const step = saga.next(state)!;
     expect(await saga.run(step, state, {} as never)).toMatchObject([{ $case: 'deleted' }]);
-    const rows = await world.database.query({
-      text: 'SELECT FROM carts WHERE cart_id = $1',
-      values: [`c/${customerId}`],
-    });
-    expect(rows).toHaveLength(0);
+    expect(await rowsOf()).toHaveLength(0);
   });
 });

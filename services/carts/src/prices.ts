@@ -1,9 +1,12 @@
 /** What the catalogue says of products now, from its views. It never holds a cart up: what can't be read is absent. */
+import { quantityOf } from '@caudal/carts/cart.ts';
+import { productOf } from '@caudal/carts/line-key.ts';
 import type { CatalogQueryServiceService, Product } from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';
 import { forEachConcurrent } from '@caudal/kernel/concurrency.ts';
 import { isCode } from '@caudal/kernel/errors.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
 import type { Call, Client } from '@caudal/rpc/types.ts';
+import type { StoredCart } from './domain/stored-cart.ts';
 
 /** `unknown`: there is no such product. */
 export type Looked = Product | 'unknown';
@@ -55,4 +58,28 @@ export function openProducts(options: { catalog: Client<CatalogQueryServiceServi
       return found;
     },
   };
+}
+
+/**
+ * Keeps the prices that lines have when they come into the cart. One that was ordered or removed and comes again is seen for the first
+ * time: what it cost long ago is no promise.
+ */
+export function withPrices(
+  before: StoredCart,
+  after: StoredCart,
+  lines: string[],
+  found: ReadonlyMap<string, Looked>,
+): StoredCart {
+  const prices = new Map(after.prices);
+  let isChanged = false;
+  for (const key of lines) {
+    const isThere = quantityOf(after.cart.lines.get(key)) > 0;
+    if (!isThere || quantityOf(before.cart.lines.get(key)) === 0) isChanged = prices.delete(key) || isChanged;
+    const product = found.get(productOf(key));
+    if (!isThere || prices.has(key) || !product || product === 'unknown' || !product.price) continue;
+    const { minorUnits, currency } = product.price;
+    prices.set(key, { minorUnits: String(minorUnits), currency });
+    isChanged = true;
+  }
+  return isChanged ? { ...after, prices } : after;
 }

@@ -12,7 +12,7 @@ import type { Clock } from '@caudal/kernel/time.ts';
 import { type Call, type Client, service } from '@caudal/rpc/types.ts';
 import { cartMessage } from '../cart-message.ts';
 import { answerTo, changedTo, isWorthWriting, type StoredCart, serverDevice, sync } from '../domain/stored-cart.ts';
-import type { Products } from '../prices.ts';
+import { type Products, withPrices } from '../prices.ts';
 import { ofRegistered } from '../registration.ts';
 import type { CartRow, CartStore } from '../store/cart-store.ts';
 import { type CartKey, customerKey } from '../store/keys.ts';
@@ -74,7 +74,7 @@ export function cartService(dependencies: CartDependencies) {
           assertMade(row);
           const now = clock();
           const cart = act(row.stored.cart, { device: serverDevice, nowMs: now.getTime() });
-          const stored = withPrices(changedTo(row.stored, cart, now), lines, found);
+          const stored = withPrices(row.stored, changedTo(row.stored, cart, now), lines, found);
           const after = stored === row.stored ? row : { ...row, exists: true, stored, changedAt: now };
           return { row: after, reply: cartMessage(after, shown) };
         },
@@ -138,7 +138,7 @@ export async function syncRow(
         device: request.deviceId,
         ...{ baseVersion, changes, confirmedChange: Number(request.confirmedChange) },
       };
-      const synced = withPrices(sync(row.stored, sent, fields, now), lines, found);
+      const synced = withPrices(row.stored, sync(row.stored, sent, fields, now), lines, found);
       const isNews = synced.version > row.stored.version;
       const changedAt = isNews ? now : row.changedAt;
       const after = isWorthWriting(row.stored, synced, request.deviceId)
@@ -148,16 +148,4 @@ export async function syncRow(
     },
     repeat: (row) => answer(row.stored),
   });
-}
-
-/** Keeps the prices of lines that had none. */
-function withPrices(stored: StoredCart, lines: string[], found: Awaited<ReturnType<Products['now']>>): StoredCart {
-  const prices = new Map(stored.prices);
-  for (const key of lines) {
-    const product = found.get(productOf(key));
-    if (prices.has(key) || !stored.cart.lines.has(key) || !product || product === 'unknown' || !product.price) continue;
-    const { minorUnits, currency } = product.price;
-    prices.set(key, { minorUnits: String(minorUnits), currency });
-  }
-  return prices.size === stored.prices.size ? stored : { ...stored, prices };
 }

@@ -17,10 +17,10 @@ import { contentHash, derivedIdAt, timeOfId } from '@caudal/kernel/ids.ts';
 import type { Call, Client } from '@caudal/rpc/types.ts';
 import { cartMessage } from '../cart-message.ts';
 import { cartDecider, checkedOut } from '../domain/cart-history.ts';
-import { beginCheckout, endAttempt, finishCheckout } from '../domain/checkout.ts';
+import { beginCheckout, endAttempt, finishCheckout, keysOf } from '../domain/checkout.ts';
 import type { OrderedLine, StoredCart } from '../domain/stored-cart.ts';
 import { type CartKey, customerKey } from '../store/keys.ts';
-import { type ReserveDependencies, releaseReservation } from './reserve.ts';
+import { type ReserveDependencies, releaseReservations } from './reserve.ts';
 
 export interface CheckOutDependencies extends ReserveDependencies {
   aggregates: Aggregates;
@@ -40,7 +40,7 @@ export function checkOutCart(dependencies: CheckOutDependencies) {
     const begun = await begin(key, attempt, call);
     if (typeof begun === 'string') return answer(key, customerId, begun);
     const { orderId, lines } = begun.checkout!;
-    await releaseReservation(dependencies, key, begun, call);
+    await releaseReservations(dependencies, key, begun.reservations ?? [], call);
     const order = PlaceOrderRequest.fromPartial({
       ...{ orderId, customerId, country: request.country, paymentMethod: request.paymentMethod },
       lines: lines.map(({ productId, quantity }) => ({ productId, quantity: BigInt(quantity) })),
@@ -59,35 +59,31 @@ export function checkOutCart(dependencies: CheckOutDependencies) {
       }
       ordered = (await placedLines(dependencies, orderId, call)) ?? undecided();
     }
-    await finish(dependencies, { key, customerId, orderId, ordered, checkout: begun.checkouts + 1, ...call });
+    await finish(dependencies, { ...{ key, customerId, orderId, ordered }, ...call });
     return answer(key, customerId, orderId);
   };
 
-  /** The cart with its checkout begun; or the order's id, if this is the repeat of a call that has placed it. */
+  /**
+   * The cart with its checkout begun; or the order's id, if this is the repeat of a call that has placed it. Both under the row's lock: what
+   * another caller finishes in between must not look like a new command.
+   */
   function begin(key: CartKey, attempt: string, { commandId, signal }: Call): Promise<StoredCart | string> {
-    return known(key, commandId).then(
-      (orderId) =>
-        orderId ??
-        store.change<StoredCart | string>({
-          ...{ key, signal },
-          decide(row) {
-            const stored = beginCheckout(row.stored, key.cartId, attempt, clock());
-            return { row: { ...row, stored }, reply: stored };
-          },
-          repeat: (row) => row.stored,
-        }),
-    );
-  }
-
-  /** The order that a call with this idempotency key has placed. */
-  async function known(key: CartKey, commandId: CommandId | undefined): Promise<string | undefined> {
-    return commandId && (await store.done(key.cartId, commandId));
+    const keyed = commandId && { key: commandId.key, hash: Buffer.from(commandId.hash).toString('hex') };
+    return store.change<StoredCart | string>({
+      ...{ key, commandId, signal, isBegin: true },
+      decide(row) {
+        const stored = beginCheckout(row.stored, key.cartId, { attempt, keyed }, clock());
+        return { row: { ...row, stored }, reply: stored };
+      },
+      repeat: (_, orderId) => orderId,
+    });
   }
 
   function change(key: CartKey, act: (stored: StoredCart) => StoredCart): Promise<void> {
     return store.change({
       key,
-      decide: (row) => ({ row: { ...row, stored: act(row.stored) }, reply: undefined }),
+      // A row that an erasure has deleted meanwhile stays away.
+      decide: (row) => ({ row: row.exists ? { ...row, stored: act(row.stored) } : row, reply: undefined }),
       repeat: () => undefined,
     });
   }
@@ -121,7 +117,10 @@ export async function placedLines(
   }
 }
 
-/** Records the order, and takes its lines out of the cart. May be repeated after a crash in between. */
+/**
+ * Records the order, takes its lines out of the cart, and notes the idempotency keys of all calls that have begun it. May be repeated after
+ * a crash in between.
+ */
 export async function finish(
   { aggregates, store, clock }: Pick<CheckOutDependencies, 'aggregates' | 'store' | 'clock'>,
   of: {
@@ -129,23 +128,29 @@ export async function finish(
     customerId: string;
     orderId: string;
     ordered: OrderedLine[];
-    checkout: number;
     origin: Origin;
     commandId?: CommandId;
   },
 ): Promise<void> {
-  const { key, customerId, orderId, ordered, checkout, origin, commandId } = of;
+  const { key, customerId, orderId, ordered, origin, commandId } = of;
   await aggregates.execute({
     ...{ decider: cartDecider, id: customerId, origin },
     ...{ reply: () => undefined, replyCodec: noReply },
-    decide: (state) => checkedOut(state, { customerId, orderId, checkout: BigInt(checkout) }),
+    decide: (state) => checkedOut(state, { customerId, orderId }),
   });
   await store.change({
-    ...{ key, commandId },
+    key,
     decide(row) {
       const stored = finishCheckout(row.stored, orderId, ordered);
       const after = stored === row.stored ? row : { ...row, stored, changedAt: clock() };
-      return { row: after, reply: undefined, answer: orderId };
+      const keys = keysOf(row.stored, orderId).map((keyed) => ({
+        key: keyed.key,
+        hash: Buffer.from(keyed.hash, 'hex'),
+      }));
+      // Of a call that came while many others tried, the checkout has no note.
+      if (commandId) keys.push({ key: commandId.key, hash: Buffer.from(commandId.hash) });
+      const done = row.exists ? keys.map((one) => ({ ...one, answer: orderId })) : [];
+      return { row: after, reply: undefined, done };
     },
     repeat: () => undefined,
   });

@@ -14,6 +14,24 @@ const noted = (value: string, strategy: StrategyName = 'last-writer-wins') => ({
   fields: writeField(new Map(), { name: 'note', value, ...by }, { note: strategy }),
 });
 
+test('what is nested deeply is refused, soon', () => {
+  const field = { strategy: 'last-writer-wins' as const, state: { text: '', stamp: { ms: 1, count: 0, device } } };
+  const bytes = Buffer.from(encodeCart({ ...emptyCart(), fields: new Map([['note', field]]) }));
+  const end = bytes.subarray(0, bytes.indexOf('last-writer-wins') + 'last-writer-wins'.length);
+  const depth = 30_000;
+  const state = Buffer.from(
+    `{"text":"","stamp":${JSON.stringify(field.state.stamp)},"x":${'['.repeat(depth)}${']'.repeat(depth)}}`,
+  );
+  const length = Buffer.from([
+    (state.length % 128) + 128,
+    (Math.floor(state.length / 128) % 128) + 128,
+    state.length >> 14,
+  ]);
+  expect(() => decodeChanges(Buffer.concat([end, length, state]).toString('base64url'))).toThrow(
+    expect.objectContaining({ code: 'INVALID_ARGUMENT' }),
+  );
+});
+
 describe('a card number in what a copy sends', () => {
   const number = '4111 1111 1111 1111';
   test.each([

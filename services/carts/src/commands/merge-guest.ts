@@ -1,6 +1,6 @@
 /** Takes a guest's cart into the customer's at a login: both rows change in one transaction. */
 
-import { emptyCart } from '@caudal/carts/cart.ts';
+import { emptyCart, quantityOf } from '@caudal/carts/cart.ts';
 import { itemOf } from '@caudal/carts/line-key.ts';
 import { conflictsOf, mergeOnLogin, type LoginRule as Rule } from '@caudal/carts/login.ts';
 import {
@@ -71,7 +71,9 @@ export function mergeGuestCart({ store, seals, customers, clock }: MergeGuestDep
       // To the customer's copies, all of it is new.
       const cart = mergeOnLogin(mine.stored.cart, guests.stored.cart, rule ?? 'sum', by);
       const stored = changedTo(mine.stored, cart, now);
-      const known = [...guests.stored.prices, ...mine.stored.prices].filter(([key]) => stored.cart.lines.has(key));
+      const known = [guests, mine].flatMap(({ stored: { cart: of, prices } }) =>
+        [...prices].filter(([line]) => quantityOf(of.lines.get(line)) > 0),
+      );
       merged = { ...mine, exists: true, stored: { ...stored, prices: new Map(known) }, changedAt: now };
       const emptied = { ...newCart(), version: guests.stored.version + 1, cart: emptyCart() };
       return [merged, { ...guests, stored: emptied, mergedInto: customerId, changedAt: now }];

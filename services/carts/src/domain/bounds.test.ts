@@ -1,8 +1,9 @@
 /** A stored cart can always be read again, whatever was done to it. */
-import { addToLine, type Cart, emptyCart, removeLine } from '@caudal/carts/cart.ts';
+import { addToLine, type Cart, type Entry, emptyCart, removeLine } from '@caudal/carts/cart.ts';
 import { decodeCart, encodeCart } from '@caudal/carts/encoding.ts';
+import { newId } from '@caudal/kernel/ids.ts';
 import { expect, test } from '@jest/globals';
-import { changedTo, newCart, type StoredCart, serverDevice } from './stored-cart.ts';
+import { changedTo, newCart, type StoredCart, serverDevice, sync } from './stored-cart.ts';
 
 const now = new Date('2026-01-01T00:00:00Z');
 const by = { device: serverDevice, nowMs: now.getTime() };
@@ -40,6 +41,28 @@ test('lines with long options are refused before the cart is too large to be rea
   expect(refusal).toMatchObject({ reason: 'CART_FULL', message: expect.stringContaining('192 KiB') });
   expect(n).toBeGreaterThan(90);
   expect(decodeCart(encodeCart(stored.cart)).lines.size).toBe(n - 1);
+});
+
+test('lines of which nothing is left are counted, before there are more than can be read', () => {
+  let cart = emptyCart();
+  for (let n = 0; n < 3_100; n++) cart = addToLine(addToLine(cart, `P${n}`, 1, by), `P${n}`, -1, by);
+  const refusal = refusalOf(() => changedTo(newCart(), cart, now));
+  expect(refusal).toMatchObject({ reason: 'CART_FULL', message: expect.stringContaining('2500 lines') });
+});
+
+test('numbers that could not be read again are refused, also of a removal of what others have added', () => {
+  const stored = changedTo(newCart(), addToLine(emptyCart(), 'A', 1, by), now);
+  const removing = (removed: Partial<Entry>) => {
+    const entry = { ...stored.cart.lines.get('A')!.get(serverDevice)!, ...removed };
+    const changes = { ...emptyCart(), lines: new Map([['A', new Map([[serverDevice, entry]])]]) };
+    const device = newId();
+    return () => sync(stored, { device, baseVersion: 0, confirmedChange: 0, changes }, {}, new Date());
+  };
+  for (const wrong of [{ removedTotal: -Number.MAX_SAFE_INTEGER }, { removedSeq: -1 }])
+    expect(refusalOf(removing(wrong))).toMatchObject({ code: 'INVALID_ARGUMENT', violations: [{ field: 'changes' }] });
+  const much = { seq: 2, total: 2 ** 53, at: 0, removedSeq: 1, removedTotal: 0 };
+  const cart = { ...emptyCart(), lines: new Map([['A', new Map([[serverDevice, much]])]]) };
+  expect(refusalOf(() => changedTo(newCart(), cart, now))).toMatchObject({ reason: 'CART_FULL' });
 });
 
 test('a field with more than can be read is refused by its name', () => {

@@ -8,7 +8,14 @@ import { itemOf } from '@caudal/carts/line-key.ts';
 import { changesSince } from '@caudal/carts/replica.ts';
 import { refused } from '@caudal/kernel/errors.ts';
 import { derivedIdAt } from '@caudal/kernel/ids.ts';
-import { type Checkout, type OrderedLine, type StoredCart, withContent } from './stored-cart.ts';
+import {
+  type Attempt,
+  type Checkout,
+  type Keyed,
+  type OrderedLine,
+  type StoredCart,
+  withContent,
+} from './stored-cart.ts';
 
 /** How long a call may still place its order: as long as calls wait, and far more. */
 export const attemptMs = 60_000;
@@ -16,11 +23,20 @@ const lapseMs = 3_600_000;
 const mostFormer = 5;
 const mostAttempts = 20;
 
-/** Begins a checkout, or joins the one whose outcome is not known. Throws CART_EMPTY. */
-export function beginCheckout(stored: StoredCart, cartId: string, attempt: string, now: Date): StoredCart {
+/**
+ * Begins a checkout, or joins the one whose outcome is not known. The call's idempotency key is kept with it, for whoever finishes it: the
+ * call may not live to do so. Throws CART_EMPTY.
+ */
+export function beginCheckout(
+  stored: StoredCart,
+  cartId: string,
+  { attempt, keyed }: { attempt: string; keyed?: Keyed },
+  now: Date,
+): StoredCart {
   const { checkout } = stored;
-  const until: [string, number] = [attempt, now.getTime() + attemptMs];
-  const attempts = [...(checkout?.attempts ?? []), until].slice(-mostAttempts);
+  const untilMs = now.getTime() + attemptMs;
+  const begun: Attempt = keyed ? [attempt, untilMs, keyed] : [attempt, untilMs];
+  const attempts = [...(checkout?.attempts ?? []), begun].slice(-mostAttempts);
   if (checkout && isUndecided(checkout, now)) return { ...stored, checkout: { ...checkout, attempts } };
   const { cart } = stored;
   const quantities = new Map<string, number>();
@@ -57,6 +73,11 @@ export function endAttempt(stored: StoredCart, attempt: string): StoredCart {
   return attempts.length === 0 ? rest : { ...rest, checkout: { ...checkout, attempts } };
 }
 
+/** The idempotency keys of all calls that may have placed this order. */
+export function keysOf({ checkout }: StoredCart, orderId: string): Keyed[] {
+  return checkout?.orderId === orderId ? checkout.attempts.flatMap(([, , keyed]) => keyed ?? []) : [];
+}
+
 /** Without a checkout whose calls have ended long ago: views would know its order, if it was placed. */
 export function withoutLapsed(stored: StoredCart, now: Date): StoredCart {
   const { checkout, ...rest } = stored;
@@ -73,7 +94,6 @@ export function finishCheckout(stored: StoredCart, orderId: string, ordered: Ord
   const {
     checkout: _,
     nextOrderId: __,
-    reservation: ___,
     ...rest
   } = withContent(stored, merge(stored.cart, removedBy(removal, stored.cart)));
   return { ...rest, checkouts: stored.checkouts + 1, lastOrderId: orderId };

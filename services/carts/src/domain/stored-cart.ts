@@ -1,8 +1,9 @@
 /** A cart as it is stored, and what changes it: copies of devices that are merged, and commands of callers without a copy. */
 import { type Cart, emptyCart, isRemoved, merge } from '@caudal/carts/cart.ts';
+import { isReadable } from '@caudal/carts/encoding.ts';
 import { type FieldsConfig, latestStamp } from '@caudal/carts/fields.ts';
 import { changesSince } from '@caudal/carts/replica.ts';
-import { invalidField, refused } from '@caudal/kernel/errors.ts';
+import { type CaudalError, invalidField, refused } from '@caudal/kernel/errors.ts';
 import { timeOfId } from '@caudal/kernel/ids.ts';
 import { assertBounds } from './bounds.ts';
 
@@ -11,14 +12,32 @@ export interface OrderedLine {
   quantity: number;
 }
 
+/** An idempotency key and the hash of its request, in hexadecimal. */
+export interface Keyed {
+  key: string;
+  hash: string;
+}
+
+/** A call: what it chose as its name, until when it may place the order, and its idempotency key. */
+export type Attempt = [name: string, until: number, keyed?: Keyed];
+
+/** What the cart has promised pieces with. */
+export interface Reservation {
+  id: string;
+  untilMs: number;
+  lines: OrderedLine[];
+  /** Whether it is known to be made: of another one the call may still be on its way. */
+  isMade?: boolean;
+}
+
 /** A checkout that has begun. */
 export interface Checkout {
   orderId: string;
   lines: OrderedLine[];
   /** The removal of these lines: bytes of a cart in base64. */
   removal: string;
-  /** Calls of which it is not known that they have failed, by what each chose as its name, and until when they may place the order. */
-  attempts: [string, number][];
+  /** Calls of which it is not known that they have failed. */
+  attempts: Attempt[];
   /** Checkouts of the same order id that were given up: one of them may have placed it after all. */
   former: { lines: OrderedLine[]; removal: string }[];
 }
@@ -46,8 +65,8 @@ export interface StoredCart {
   /** How many orders it has become. */
   checkouts: number;
   lastOrderId: string;
-  /** What it has reserved last. */
-  reservation?: { id: string; untilMs: number; lines: { productId: string; quantity: number }[] };
+  /** What it has reserved, the last one at the end: those before are yet to be released. */
+  reservations?: Reservation[];
 }
 
 /** The author of what callers without a copy do. */
@@ -134,14 +153,17 @@ function acceptedOf(cart: Cart, { device, changes }: SyncRequest, fields: Fields
           entry.seq <= ownSeq &&
           entry.removedSeq <= entry.seq &&
           Math.abs(entry.total) <= maxTotal &&
-          Math.abs(entry.removedTotal) <= maxTotal;
-        if (!isRight) throw invalidField('changes', 'has an entry with numbers that no device makes');
+          Math.abs(entry.removedTotal) <= maxTotal &&
+          isReadable(entry);
+        if (!isRight) throw impossible();
         // A request that was long on its way: the line was removed since, and all have forgotten it.
         return known || entry.seq > seenSeq ? [[of, entry] as const] : [];
       }
       if (!known || entry.removedSeq > known.seq) return [];
       const { removedSeq, removedTotal } = entry;
-      return [[of, { ...known, removedSeq, removedTotal }] as const];
+      const removed = { ...known, removedSeq, removedTotal };
+      if (!isReadable(removed)) throw impossible();
+      return [[of, removed] as const];
     });
     if (entries.length > 0) accepted.lines.set(key, new Map(entries));
   }
@@ -158,6 +180,10 @@ function acceptedOf(cart: Cart, { device, changes }: SyncRequest, fields: Fields
       metadata: { server_time: now.toISOString() },
     });
   return accepted;
+}
+
+function impossible(): CaudalError {
+  return invalidField('changes', 'has an entry with numbers that no device makes');
 }
 
 /**

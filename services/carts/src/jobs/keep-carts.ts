@@ -9,7 +9,15 @@ import { finish, placedLines } from '../commands/check-out.ts';
 import { abandoned, cartDecider } from '../domain/cart-history.ts';
 import { attemptMs, withoutLapsed } from '../domain/checkout.ts';
 import type { CartSettings } from '../settings.ts';
-import { deleteCommands, deleteExpired, findCheckingOut, findIdle, noteAbandoned } from '../store/cart-rows.ts';
+import {
+  deleteCommands,
+  deleteExpired,
+  findCheckingOut,
+  findIdle,
+  noteAbandoned,
+  type Place,
+  start,
+} from '../store/cart-rows.ts';
 import { openCartStore } from '../store/cart-store.ts';
 import { customerKey } from '../store/keys.ts';
 
@@ -35,13 +43,34 @@ export const findAbandoned: ContextJob<CartSettings> = {
   schedule: { everyMs: 10 * 60_000 },
   async run({ aggregates, database, settings }, { now, signal }) {
     const before = new Date(now.getTime() - settings.CARTS_ABANDONED_AFTER);
-    for (const cart of await findIdle(database, before)) {
-      if (signal.aborted) return;
-      await recordAbandoned(aggregates, cart);
-      await database.transaction((tx) => noteAbandoned(tx, cart, now));
-    }
+    await forEachCart(
+      (after) => findIdle(database, before, after),
+      async (cart) => {
+        await recordAbandoned(aggregates, cart);
+        await database.transaction((tx) => noteAbandoned(tx, cart, now));
+      },
+      signal,
+    );
   },
 };
+
+/** Acts on all carts that `find` finds. One at which it fails does not hold up those after it: what was wrong is thrown in the end. */
+async function forEachCart<C extends Place>(
+  find: (after: Place) => Promise<C[]>,
+  act: (cart: C) => Promise<void>,
+  signal: AbortSignal,
+): Promise<void> {
+  const errors: unknown[] = [];
+  let carts = await find(start);
+  while (carts.length > 0) {
+    for (const cart of carts) {
+      if (signal.aborted) return;
+      await act(cart).catch((error: unknown) => errors.push(error));
+    }
+    carts = await find(carts.at(-1)!);
+  }
+  if (errors.length > 0) throw new AggregateError(errors, `The job failed at ${errors.length} carts: ${errors[0]}`);
+}
 
 async function recordAbandoned(aggregates: Aggregates, cart: Awaited<ReturnType<typeof findIdle>>[number]) {
   const customerId = customerOf(cart.cartId);
@@ -76,27 +105,33 @@ export const settleCheckouts: ContextJob<CartSettings> = {
     const { aggregates, clock, client, tables } = tools;
     const store = openCartStore({ database: tables.database, clock });
     const orderQueries: Client<OrderQueryServiceService> = client(OrderQueryServiceService);
-    for (const { cartId } of await findCheckingOut(tables.database, new Date(now.getTime() - attemptMs))) {
-      if (signal.aborted) return;
+    const before = new Date(now.getTime() - attemptMs);
+    async function settle(cartId: string): Promise<void> {
       const customerId = customerOf(cartId);
       // Of an erased customer the row is about to be deleted.
       const key = await customerKey(tables.seals, customerId).catch(ifRefused);
-      if (!key) continue;
+      if (!key) return;
       const { stored } = await store.read(key);
-      if (!stored.checkout) continue;
+      if (!stored.checkout) return;
       const { orderId } = stored.checkout;
       const ordered = await placedLines({ orderQueries }, orderId, { origin: origin(customerId), signal });
-      if (!ordered) {
-        await store.change({
-          key,
-          decide: (row) => ({ row: { ...row, stored: withoutLapsed(row.stored, now) }, reply: undefined }),
-          repeat: () => undefined,
-        });
-        continue;
+      if (ordered) {
+        const of = { key, customerId, orderId, ordered, origin: origin(customerId) };
+        return finish({ aggregates, store, clock }, of);
       }
-      const checkout = stored.checkouts + 1;
-      const of = { key, customerId, orderId, ordered, checkout, origin: origin(customerId) };
-      await finish({ aggregates, store, clock }, of);
+      await store.change({
+        key,
+        decide(row) {
+          const left = withoutLapsed(row.stored, now);
+          return { row: left === row.stored ? row : { ...row, stored: left }, reply: undefined };
+        },
+        repeat: () => undefined,
+      });
     }
+    await forEachCart(
+      (after) => findCheckingOut(tables.database, before, after),
+      ({ cartId }) => settle(cartId),
+      signal,
+    );
   },
 };

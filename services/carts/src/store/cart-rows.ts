@@ -11,12 +11,22 @@ export interface IdleCart {
 /** How many rows a statement of a job touches. */
 const together = 500;
 
-/** Customers' carts with lines, not changed since `before`, that were not found abandoned yet: the longest idle first. */
-export function findIdle(db: Transaction, before: Date): Promise<IdleCart[]> {
+/** Where a job has got to: carts come in the order of their last changes. */
+export interface Place {
+  changedAt: Date;
+  cartId: string;
+}
+
+/** Before all carts. */
+export const start: Place = { changedAt: new Date(0), cartId: '' };
+
+/** Customers' carts with lines, not changed since `before`, that were not found abandoned yet: the longest idle first, after a place. */
+export function findIdle(db: Transaction, before: Date, after: Place): Promise<IdleCart[]> {
   return db.query({
     text: `SELECT cart_id AS "cartId", lines, may_remind AS "mayRemind", changed_at AS "changedAt" FROM carts
-      WHERE changed_at < $1 AND abandoned_at IS NULL AND lines > 0 AND cart_id LIKE 'c/%' ORDER BY changed_at LIMIT ${together}`,
-    values: [before],
+      WHERE changed_at < $1 AND abandoned_at IS NULL AND lines > 0 AND cart_id LIKE 'c/%'
+        AND (changed_at, cart_id) > ($2, $3) ORDER BY changed_at, cart_id LIMIT ${together}`,
+    values: [before, after.changedAt, after.cartId],
   });
 }
 
@@ -50,11 +60,12 @@ export async function deleteCommands(db: Transaction, before: Date): Promise<num
   return rows.length;
 }
 
-/** Carts whose checkout has begun and not ended, not changed since `before`. */
-export function findCheckingOut(db: Transaction, before: Date): Promise<{ cartId: string }[]> {
+/** Carts whose checkout has begun and not ended, not changed since `before`, after a place. */
+export function findCheckingOut(db: Transaction, before: Date, after: Place): Promise<Place[]> {
   return db.query({
-    text: `SELECT cart_id AS "cartId" FROM carts WHERE checking_out AND changed_at < $1 ORDER BY changed_at LIMIT ${together}`,
-    values: [before],
+    text: `SELECT cart_id AS "cartId", changed_at AS "changedAt" FROM carts WHERE checking_out AND changed_at < $1
+        AND (changed_at, cart_id) > ($2, $3) ORDER BY changed_at, cart_id LIMIT ${together}`,
+    values: [before, after.changedAt, after.cartId],
   });
 }
 

@@ -28,11 +28,23 @@ export interface Change<R> {
   key: CartKey;
   /** Makes a repeat do nothing. */
   commandId?: CommandId;
-  /** The row after it, and the answer; throws to refuse it. Called once in each transaction that is tried. */
-  decide(row: CartRow): { row: CartRow; reply: R; answer?: string };
+  /** Whether the command is only begun: another change does it, and notes it in `done`. */
+  isBegin?: boolean;
+  /**
+   * The row after it, and the answer; throws to refuse it. `done`: commands that are done with it, whoever has sent them. Called once in
+   * each transaction that is tried.
+   */
+  decide(row: CartRow): { row: CartRow; reply: R; done?: Done[] };
   /** The answer to a repeat, from the row as it is. `answer` is what the first one has left. */
   repeat(row: CartRow, answer: string): R;
   signal?: AbortSignal;
+}
+
+/** A command that is done, and what it leaves for its repeats. */
+export interface Done {
+  key: string;
+  hash: Buffer;
+  answer: string;
 }
 
 export interface CartStore {
@@ -40,8 +52,6 @@ export interface CartStore {
   change<R>(change: Change<R>): Promise<R>;
   /** Changes two rows, or none. `decide` gets and returns them in the order of the keys. */
   changeBoth(keys: CartKey[], decide: (rows: CartRow[]) => CartRow[]): Promise<void>;
-  /** What a command with this id has left; undefined if none is known. Throws REQUEST_ID_REUSED. */
-  done(cartId: string, commandId: CommandId): Promise<string | undefined>;
   /** The row as it is (strong read). */
   read(key: CartKey): Promise<CartRow>;
 }
@@ -96,7 +106,7 @@ export function openCartStore({ database, clock }: { database: Database; clock: 
     const { key } = batch[0]!;
     const before = await lock(tx, key);
     const repeats = await doneBefore(tx, batch);
-    const made: { key: string; hash: Uint8Array; answer: string }[] = [];
+    const made: Done[] = [];
     let row = before;
     const settle: (() => void)[] = [];
     let turnBegan = performance.now();
@@ -113,13 +123,14 @@ export function openCartStore({ database, clock }: { database: Database; clock: 
           settle.push(() => resolve(change.repeat(row, first.answer)));
           continue;
         }
-        const { row: after, reply, answer = '' } = change.decide(row);
+        const { row: after, reply, done = [] } = change.decide(row);
         row = after;
         settle.push(() => resolve(reply));
-        if (!commandId) continue;
-        const record = { key: commandId.key, hash: Buffer.from(commandId.hash), answer };
-        made.push(record);
-        repeats.set(commandId.key, record);
+        const own = { key: commandId?.key ?? '', hash: Buffer.from(commandId?.hash ?? []), answer: '' };
+        for (const record of commandId && !change.isBegin ? [...done, own] : done) {
+          made.push(record);
+          repeats.set(record.key, record);
+        }
       } catch (error) {
         settle.push(() => reject(error));
       }
@@ -154,7 +165,7 @@ export function openCartStore({ database, clock }: { database: Database; clock: 
     const rows =
       keys.length === 0
         ? []
-        : await tx.query<{ key: string; hash: Buffer; answer: string }>({
+        : await tx.query<Done>({
             name: 'carts-commands',
             text: 'SELECT key, hash, answer FROM cart_commands WHERE cart_id = $1 AND key = ANY($2::uuid[])',
             values: [batch[0]!.key.cartId, keys],
@@ -162,15 +173,16 @@ export function openCartStore({ database, clock }: { database: Database; clock: 
     return new Map(rows.map((row) => [row.key, row]));
   }
 
-  async function remember(tx: Transaction, cartId: string, made: { key: string; hash: Uint8Array; answer: string }[]) {
+  async function remember(tx: Transaction, cartId: string, made: Done[]) {
     await tx.query({
       name: 'carts-remember',
       text: `INSERT INTO cart_commands (cart_id, key, hash, answer, made_at)
-        SELECT $1, key, decode(hash, 'hex'), answer, $5 FROM unnest($2::uuid[], $3::text[], $4::text[]) m(key, hash, answer)`,
+        SELECT $1, key, decode(hash, 'hex'), answer, $5 FROM unnest($2::uuid[], $3::text[], $4::text[]) m(key, hash, answer)
+        ON CONFLICT DO NOTHING`,
       values: [
         cartId,
         made.map(({ key }) => key),
-        made.map(({ hash }) => Buffer.from(hash).toString('hex')),
+        made.map(({ hash }) => hash.toString('hex')),
         made.map(({ answer }) => answer),
         clock(),
       ],
@@ -225,15 +237,6 @@ export function openCartStore({ database, clock }: { database: Database; clock: 
         for (const [place, row] of decide(before).entries())
           if (row !== before[place]) await save(tx, keys[place]!, row);
       });
-    },
-    async done(cartId, { key, hash }) {
-      const text = 'SELECT hash, answer FROM cart_commands WHERE cart_id = $1 AND key = $2';
-      const [found] = await database.query<{ hash: Buffer; answer: string }>({
-        ...{ name: 'carts-done', text },
-        values: [cartId, key],
-      });
-      if (found && !found.hash.equals(hash)) throw reused();
-      return found?.answer;
     },
     async read(key) {
       const text = `SELECT ${columns} FROM carts WHERE cart_id = $1`;

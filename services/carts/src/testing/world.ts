@@ -62,6 +62,8 @@ export async function cartWorld() {
   }
 
   const reserved = new Map<string, string>();
+  /** What happens before stock is reserved, and before it is released. */
+  let inventoryDoes: { reserve?: () => Promise<void>; release?: () => Promise<void> } = {};
   const catalog = {
     async getProduct({ productId }: { productId: string }) {
       const product = products.get(productId);
@@ -91,10 +93,13 @@ export async function cartWorld() {
   const others = {
     inventory: {
       async reserveStock({ reservationId }: { reservationId: string }) {
+        await inventoryDoes.reserve?.();
         reserved.set(reservationId, 'open');
         return { reservationId, lines: [], expireTime: new Date(now.getTime() + 300_000) };
       },
       async releaseReservation({ reservationId }: { reservationId: string }) {
+        await inventoryDoes.release?.();
+        if (!reserved.has(reservationId)) throw notFound('reservation', reservationId);
         reserved.set(reservationId, 'released');
         return { reservationId, lines: [], expireTime: undefined };
       },
@@ -119,6 +124,9 @@ export async function cartWorld() {
     },
     placing(next: typeof place) {
       place = next;
+    },
+    reserving(next: typeof inventoryDoes) {
+      inventoryDoes = next;
     },
     pass(ms: number) {
       now = new Date(now.getTime() + ms);
