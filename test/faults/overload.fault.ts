@@ -118,8 +118,11 @@ const heapGauge = 'v8js_memory_heap_used';
     const { namespace } = system.stores!;
     const consumers = ['projector', 'saga'].map((name) => system.part(name));
     for (const consumer of consumers) await consumer.end('SIGTERM');
-    await run({ kind: 'closed', callers: maxConcurrent, seconds: burstS });
-    const served = all.flatMap((outcomes) => outcomes.done).length;
+    const servedSoFar = () => all.flatMap((outcomes) => outcomes.done).length;
+    // A slow machine takes longer to make as many.
+    for (let bursts = 0; bursts < 6 && servedSoFar() <= 4 * prefetch; bursts++)
+      await run({ kind: 'closed', callers: maxConcurrent, seconds: burstS });
+    const served = servedSoFar();
     const readQueued = async () => (await readQueue(follower, namespace))?.ready ?? 0;
     const queued = await until('all messages are in the queue', readQueued, (ready) => ready >= served, 30_000);
 
@@ -143,7 +146,7 @@ const heapGauge = 'v8js_memory_heap_used';
     expect(inFlight).toBeLessThanOrEqual(2 * prefetch);
     for (const memory of memories) expect(memory).toBeLessThan(mostConsumerMib);
     expect(await system.stores!.deadLetters()).toEqual([]);
-  }, 240_000);
+  }, 360_000);
 
   it('serves as many as it can, refuses the others at once, stays within its bounds', async () => {
     // This test is about the command role. The other processes would only take its processor time.
