@@ -20,7 +20,7 @@ const healthy = names.filter((name) => name !== broken);
 /** A queue that is back has everything within this time, and so has every other after a node's return. */
 const wholeMs = 60_000;
 /** A queue that was set aside twice before, and is once more, waits for so long until it is probed: relapses.ts. */
-const relapseMs = 40_000;
+const relapseMs = 80_000;
 /** A node's own start is not counted, but its queues' elections are. */
 const foundMs = 30_000;
 /** Less than a queue is away: whatever waits for it waits longer. */
@@ -168,7 +168,7 @@ describeNeeding({ ...needs, servers: [...needs.servers] }, 'a RabbitMQ cluster o
     await cluster.start(leader!);
     const seconds = await untilWhole(wholeMs + relapseMs);
     figures.push({ lost: 'a node', whole: summary(start, returned), secondsUntilWhole: seconds });
-  }, 250_000);
+  }, 400_000);
 
   test('two nodes are killed: nobody confirms, so nothing is set aside and the checkpoint waits', async () => {
     const [leader, second] = await cluster.members(paced.queueOf(broken));
@@ -185,7 +185,7 @@ describeNeeding({ ...needs, servers: [...needs.servers] }, 'a RabbitMQ cluster o
     await Promise.all(killed.map(cluster.start));
     const seconds = await untilWhole(wholeMs + relapseMs);
     figures.push({ lost: 'two nodes', whole: summary(start, returned), secondsUntilWhole: seconds });
-  }, 280_000);
+  }, 450_000);
 
   test('in the end every handler has every event', async () => {
     await paced.end();

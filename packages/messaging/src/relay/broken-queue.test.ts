@@ -31,7 +31,6 @@ import { testBroker } from '../testing/rabbit.ts';
 import { openBrokenQueues } from './broken-queues.ts';
 import { bypassedFrom } from './bypass.ts';
 import { clear, followerRegistry, isSetAside, selectFollowers, setAside } from './followers.ts';
-import { openRecovery } from './recovery.ts';
 import { openRelapses } from './relapses.ts';
 import { startRelay } from './relay.ts';
 
@@ -312,7 +311,6 @@ describeWith(['postgres', 'rabbitmq'], 'a broken queue', () => {
     const brokenQueues = openBrokenQueues({
       ...{ broker, database, log, fence: { name: 'relay', epoch: 1 }, signal: new AbortController().signal },
       relapses: openRelapses(),
-      recovery: openRecovery(),
       boundQueues: async () => [],
       sent: () => 0,
     });
@@ -349,9 +347,7 @@ describeWith(['postgres', 'rabbitmq'], 'a broken queue', () => {
       let broken = 0;
       const stopping = new AbortController();
       const brokenQueues = openBrokenQueues({
-        ...{ broker: rabbit.broker, database, fence, signal: stopping.signal },
-        relapses: openRelapses(),
-        recovery: openRecovery(),
+        ...{ broker: rabbit.broker, database, fence, signal: stopping.signal, relapses: openRelapses() },
         log: {
           ...log,
           // Its first catch-up ends at 3. It is bound, and while the rest is sent the broker does not confirm.

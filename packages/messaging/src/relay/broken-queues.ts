@@ -9,20 +9,18 @@ import { logger } from '@caudal/telemetry/log.ts';
 import { openBindings } from './bindings.ts';
 import { type BoundQueue, clear, forget, isSetAside, selectFollowers, setAside } from './followers.ts';
 import { type Answer, probe, probeWitness } from './probe.ts';
-import type { Recovery } from './recovery.ts';
 import { openRestoring, type RestoringOptions } from './restoring.ts';
 import { isFor } from './send-missed.ts';
 
 /**
  * `found`: queues were set aside. `nothing`: all confirm. `ill`: none confirms, so it is the broker; or it takes nothing
- * at the moment, or has come back a moment ago.
+ * at the moment.
  */
 export type Verdict = 'found' | 'nothing' | 'ill';
 
 export interface BrokenQueuesOptions extends RestoringOptions {
   /** The queues that are bound to the log's exchange, by the management API; none without it. */
   boundQueues(): Promise<{ queue: string; keys: string[] }[]>;
-  recovery: Recovery;
 }
 
 /** Thrown when another relay leads by now. */
@@ -37,7 +35,7 @@ const managementMs = 2_000;
 const log = logger('relay');
 
 export function openBrokenQueues(options: BrokenQueuesOptions) {
-  const { broker, database, fence, signal, recovery } = options;
+  const { broker, database, fence, signal } = options;
   const { domain } = options.log;
   /** Strangers' queues whose bindings the broker does not let us change. */
   const untouchable = new Set<string>();
@@ -91,11 +89,6 @@ export function openBrokenQueues(options: BrokenQueuesOptions) {
     return answers;
   }
 
-  function illness(): Verdict {
-    recovery.isIll();
-    return 'ill';
-  }
-
   async function take(queues: BoundQueue[], missedAfter: number, events: RecordedEvent[]): Promise<void> {
     for (const queue of queues) {
       const broken = { ...queue, missedAfter };
@@ -142,13 +135,12 @@ export function openBrokenQueues(options: BrokenQueuesOptions) {
       const broken = those('refused', 'silent');
       const confirmed = those('confirmed').length > 0;
       if (those('blocked').length > 0 || signal.aborted) return 'ill';
-      if (broken.length === 0) return confirmed || those('unknown').length === 0 ? 'nothing' : illness();
+      if (broken.length === 0) return confirmed || those('unknown').length === 0 ? 'nothing' : 'ill';
       // A witness of our own must not outweigh several queues: it may have been made on the nodes that are left.
       const alive =
         confirmed ||
         (handlersOf(broken) === 1 && (await probeWitness({ broker, event: events[0]!, signal })) === 'confirmed');
-      if (!alive) return illness();
-      if (recovery.isReturning()) return 'ill';
+      if (!alive) return 'ill';
       await take(broken, missedAfter, events);
       return 'found';
     },

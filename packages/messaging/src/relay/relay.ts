@@ -24,7 +24,6 @@ import { type BypassOptions, bypass, bypassedFrom, noteBypass } from './bypass.t
 import { noteSlots } from './followers.ts';
 import { giveWay, takeTurns } from './give-way.ts';
 import { measureFollowers } from './measure.ts';
-import { openRecovery } from './recovery.ts';
 import { openRelapses } from './relapses.ts';
 
 export interface RelayOptions {
@@ -97,7 +96,6 @@ export function startRelay(options: RelayOptions): Running {
   const followers = measureFollowers({ database, domain: log.domain, signal: stopping.signal });
 
   const relapses = openRelapses();
-  const recovery = openRecovery();
 
   /** How far a relay has come in the time of its lead. */
   interface Progress {
@@ -113,7 +111,7 @@ export function startRelay(options: RelayOptions): Running {
     const signal = AbortSignal.any([lease.signal, ended.signal]);
     const { fence } = lease;
     const brokenQueues = openBrokenQueues({
-      ...{ broker, database, log, fence, signal, relapses, recovery },
+      ...{ broker, database, log, fence, signal, relapses },
       boundQueues: async () => options.boundQueues?.(exchange) ?? [],
       sent: () => progress.sent,
     });
@@ -125,7 +123,6 @@ export function startRelay(options: RelayOptions): Running {
       const last = events.at(-1)!.position;
       if (!(await lease.advance(last))) return false;
       progress.confirmed = last;
-      recovery.isOver();
       unconfirmed.shift();
       published.add(events.length, labels);
       behind.set(Math.max(0, head - last), labels);
@@ -151,7 +148,7 @@ export function startRelay(options: RelayOptions): Running {
         if (events.length === 0 || signal.aborted) break;
         const verdict = await brokenQueues.examine(events, progress.confirmed);
         // Another process may reach the broker: the lease is released with the error.
-        if (verdict === 'ill') throw unavailable('RabbitMQ', 'queues do not confirm');
+        if (verdict === 'ill') throw unavailable('RabbitMQ', 'no queue confirms');
         const now = performance.now();
         unexplained = verdict === 'found' ? [] : [...unexplained.filter((at) => now - at < unexplainedMs), now];
         if (unexplained.length < maxUnexplained) continue;
