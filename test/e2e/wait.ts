@@ -2,14 +2,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 /**
- * Reads again and again, every `everyMs` (30 if absent), until `there`. After `timeoutMs` (20,000 if absent) it throws,
+ * Reads again and again, every `everyMs` (30 if absent), until `there`. After `timeoutMs` (45,000 if absent) it throws,
  * with the last value.
  */
 export async function until<T>(
   what: string,
   read: () => Promise<T>,
   there: (value: T) => boolean,
-  timeoutMs = 20_000,
+  timeoutMs = 45_000,
   everyMs = 30,
 ): Promise<T> {
   const deadline = performance.now() + timeoutMs;
