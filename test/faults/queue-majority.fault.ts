@@ -19,7 +19,7 @@ const broken = 'broken.v1';
 const healthy = names.filter((name) => name !== broken);
 /** A queue that is back has everything within this time, and so has every other after a node's return. */
 const wholeMs = 60_000;
-/** A queue that was set aside twice before, and is once more, waits for so long until it is probed: relapses.ts. */
+/** A queue that has come back three times, and breaks once more, waits for so long until it is probed: relapses.ts. */
 const relapseMs = 80_000;
 /** A node's own start is not counted, but its queues' elections are. */
 const foundMs = 30_000;
