@@ -21,7 +21,7 @@ import type { Discovery } from '@caudal/rpc/server/key-sets.ts';
 import { generateKey, type Key, signToken, type TokenSource, tokenSource } from '@caudal/rpc/server/tokens.ts';
 import type { JSONWebKeySet, JWK } from 'jose';
 import { allowedTo, askedFor, serviceSubject } from './service-permissions.ts';
-import { contextsOfKey, parseKeySet, parseServiceKeySet, publicHalf } from './settings/keys.ts';
+import { contextsInRole, parseKeySet, parseServiceKeySet, publicHalf } from './settings/keys.ts';
 import type { RuntimeValues } from './settings/settings.ts';
 import { noKeys } from './settings/start-checks.ts';
 import { type WorkloadKeys, workloadKeys } from './workload-keys.ts';
@@ -107,8 +107,8 @@ export async function openIdentity(
           keys: services.keys,
           keeping,
           key: serviceKey,
-          // Without keys of their own all processes have the one.
-          contextsOf: (key) => (!services.allow ? ['*'] : key ? contextsOfKey(key) : []),
+          // Without keys of their own all processes have the one. Owners and those that forward to them take commands.
+          contextsOf: (key) => (!services.allow ? ['*'] : key ? contextsInRole(key, 'command') : []),
         })
       : undefined;
   return {

@@ -5,7 +5,7 @@
 import { createPrivateKey, createPublicKey, type JsonWebKeyInput, type KeyObject, sign } from 'node:crypto';
 import { type KeySet, keySource } from '@caudal/rpc/server/key-sets.ts';
 import type { JSONWebKeySet, JWK } from 'jose';
-import { contextsOfKey, rolesOfKey } from './settings/keys.ts';
+import { contextsInRole } from './settings/keys.ts';
 import type { Role } from './settings/settings.ts';
 
 /** Public keys as they are known now. */
@@ -74,9 +74,8 @@ function trustedIn({ keys }: KeySet, bound: boolean): TrustedKeys {
     find(keyId, { context, role }) {
       const found = known.get(keyId);
       if (!found || !bound) return found?.key;
-      const contexts = contextsOfKey(found.jwk);
-      const isOf = contexts.includes('*') || contexts.includes(context);
-      return isOf && (rolesOfKey(found.jwk)?.includes(role) ?? true) ? found.key : undefined;
+      const contexts = contextsInRole(found.jwk, role);
+      return contexts.includes('*') || contexts.includes(context) ? found.key : undefined;
     },
   };
 }

@@ -1,6 +1,6 @@
 import { generateKey } from '@caudal/rpc/server/tokens.ts';
 import { beforeAll, expect, test } from '@jest/globals';
-import { parseIssuer, parseKeySet, parseServiceKeySet, parseSigningKey, publicHalf } from './keys.ts';
+import { contextsInRole, parseIssuer, parseKeySet, parseServiceKeySet, parseSigningKey, publicHalf } from './keys.ts';
 
 let pair: Awaited<ReturnType<typeof generateKey>>;
 beforeAll(async () => {
@@ -37,6 +37,14 @@ test('a file is accepted, and an issuer as it is written', () => {
     expect(parseIssuer(issuer)).toBe(issuer);
   for (const wrong of ['issuer.test', 'ftp://issuer.test', 'https://a:b@issuer.test', 'https://issuer.test?a=1'])
     expect(() => parseIssuer(wrong)).toThrow();
+});
+
+test('a key stands for its contexts in its roles only; one without roles in all', () => {
+  const key = { ...pair.publicKey, caudal_contexts: ['orders'] };
+  expect(contextsInRole(key, 'command')).toEqual(['orders']);
+  expect(contextsInRole({ ...key, caudal_roles: ['command'] }, 'command')).toEqual(['orders']);
+  expect(contextsInRole({ ...key, caudal_roles: ['projector', 'query'] }, 'command')).toEqual([]);
+  expect(contextsInRole({ ...key, caudal_roles: ['relay'] }, 'relay')).toEqual(['orders']);
 });
 
 test('the public half of a key has no secret, and checks its tokens', () => {

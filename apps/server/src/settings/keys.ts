@@ -67,10 +67,15 @@ export function contextsOfKey(key: JWK): string[] {
 }
 
 /** The roles of a key's workload; undefined if the key says nothing of them. */
-export function rolesOfKey(key: JWK): string[] | undefined {
+function rolesOfKey(key: JWK): string[] | undefined {
   const named = (key as Record<string, unknown>)[rolesMember];
   if (named === undefined) return undefined;
   return Array.isArray(named) ? named.filter((name) => typeof name === 'string') : [];
+}
+
+/** The contexts for which a workload with this key may be a process of the role; `*` for all. */
+export function contextsInRole(key: JWK, role: string): string[] {
+  return (rolesOfKey(key)?.includes(role) ?? true) ? contextsOfKey(key) : [];
 }
 
 /** The issuer of CAUDAL_OIDC_ISSUER, exactly as it is written: its tokens must name it so. */
