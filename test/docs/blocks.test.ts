@@ -10,12 +10,7 @@ test('a block names its language, one that a test tries; diagrams and answers ar
   const tried = new Set(['ts', 'sh', 'sql', 'yaml', 'json', 'proto', 'text']);
   // A diff is applied by the test of its page.
   const isEdit = (block: Block) => block.language === 'diff' && noteOf(block, 'edit') !== undefined;
-  // JavaScript for programs of others is run by the test that its page names.
-  const isRunElsewhere = (block: Block) => {
-    const by = block.language === 'js' && noteOf(block, 'tried by');
-    return by && readFileSync(root + by, 'utf8').includes(block.page);
-  };
-  expect(placesOf((block) => !tried.has(block.language) && !isEdit(block) && !isRunElsewhere(block))).toEqual([]);
+  expect(placesOf((block) => !tried.has(block.language) && !isEdit(block))).toEqual([]);
 });
 
 test('a block of commands is run, or says why not', () => {

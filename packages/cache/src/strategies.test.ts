@@ -77,6 +77,17 @@ function behaves(redisUrl: () => string | undefined) {
       release();
     });
 
+    test('a read whose answer is not kept renews nothing: others would get it', async () => {
+      const [cache, { state, read }] = [await openAny({ random: eager }), store(1)];
+      await cache.read(read({ ttlMs: 4_000 }));
+      const alone = read({ ttlMs: 4_000, refreshAhead: true, keep: false });
+      for (const begun = Date.now(); Date.now() < begun + 3_000; ) {
+        expect(await cache.read(alone)).toMatchObject({ version: 1, source: 'local' });
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      expect(state.loads).toBe(1);
+    });
+
     test('a renewal that fails changes nothing: the entry is served until its end', async () => {
       const [cache, { state, read }] = [await openAny({ random: eager }), store(1)];
       const reading = read({ ttlMs: 4_000, refreshAhead: true });

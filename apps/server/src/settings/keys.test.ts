@@ -40,11 +40,12 @@ test('a file is accepted, and an issuer as it is written', () => {
 });
 
 test('a key stands for its contexts in its roles only; one without roles in all', () => {
-  const key = { ...pair.publicKey, caudal_contexts: ['orders'] };
-  expect(contextsInRole(key, 'command')).toEqual(['orders']);
-  expect(contextsInRole({ ...key, caudal_roles: ['command'] }, 'command')).toEqual(['orders']);
-  expect(contextsInRole({ ...key, caudal_roles: ['projector', 'query'] }, 'command')).toEqual([]);
-  expect(contextsInRole({ ...key, caudal_roles: ['relay'] }, 'relay')).toEqual(['orders']);
+  const of = (roles: object, role: string) =>
+    contextsInRole({ ...pair.publicKey, ...{ caudal_contexts: ['orders'] }, ...roles }, role);
+  expect(of({}, 'command')).toEqual(['orders']);
+  expect(of({ caudal_roles: ['command'] }, 'command')).toEqual(['orders']);
+  expect(of({ caudal_roles: ['projector', 'query'] }, 'command')).toEqual([]);
+  expect(of({ caudal_roles: ['relay'] }, 'relay')).toEqual(['orders']);
 });
 
 test('the public half of a key has no secret, and checks its tokens', () => {

@@ -100,16 +100,24 @@ export function fromMessage({
   properties,
 }: Pick<Message, 'content' | 'properties'>): RecordedEvent | undefined {
   const header = (name: string): unknown => properties.headers?.[`cloudEvents_${name}`];
-  const text = (name: string) => String(header(name) ?? '');
+  // Anybody with an account at the broker can send headers of any type: a table has no text, and throws if it is asked for one.
+  const text = (name: string) => {
+    const value = header(name);
+    return typeof value === 'string' ? value : '';
+  };
+  const number = (name: string) => {
+    const value = header(name);
+    return typeof value === 'number' ? value : Number.NaN;
+  };
   const metadata = header('metadata');
   const epoch = header('logepoch');
   const event: RecordedEvent = {
     eventId: text('id'),
     type: text('type'),
     stream: text('subject'),
-    version: Number(header('streamversion')),
-    position: Number(header('position')),
-    schemaVersion: Number(header('schemaversion')),
+    version: number('streamversion'),
+    position: number('position'),
+    schemaVersion: number('schemaversion'),
     recordedAt: new Date(text('time')),
     data: content,
     metadata: Buffer.isBuffer(metadata) ? metadata : Buffer.alloc(0),

@@ -108,6 +108,13 @@ test('refusals leave the loop after each part of them, and connections get their
   expect(done.indexOf('quiet 1')).toBe(65);
   const counts = [0, 1, 2, 3].map((at) => done.filter((one) => one.endsWith(` ${at}`)).length);
   expect(counts).toEqual([64, 64, 64, 64]);
+  // Streams that their client gives up meanwhile leave without a turn.
+  const gone = { destroyed: false, session: loud };
+  for (let n = 0; n < 5_000; n++) turns.run({ stream: gone } as never, () => done.push('gone'));
+  gone.destroyed = true;
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(turns.waiting()).toBe(0);
+  expect(done.filter((one) => one === 'gone').length).toBeLessThanOrEqual(64);
   // A later refusal waits for nothing.
   await new Promise((resolve) => setImmediate(resolve));
   turns.run(of(loud), () => done.push('later'));

@@ -25,26 +25,41 @@ export function allowStreams(call: ServerInterceptingCallInterface, streams: num
   session.settings({ maxConcurrentStreams: streams });
 }
 
+/** The client has given the stream up, and its place on the connection is free. */
+const isGone = (call: ServerInterceptingCallInterface): boolean =>
+  (call as { stream?: { destroyed?: boolean } }).stream?.destroyed === true;
+
+interface Refusal {
+  call: ServerInterceptingCallInterface;
+  refuse(): void;
+}
+
 export interface RefusalTurns {
   /** Runs `refuse` at once, or in a later turn of the loop if this one has had its refusals. Connections get theirs in turn. */
   run(call: ServerInterceptingCallInterface, refuse: () => void): void;
-  /** Refusals that wait; the streams of connections bound their number. */
+  /** Refusals that wait. The streams of connections bound their number: those that are gone leave in the next turn. */
   waiting(): number;
 }
 
 export function openRefusalTurns(): RefusalTurns {
-  const queues = new Map<Session | undefined, (() => void)[]>();
+  const queues = new Map<Session | undefined, Refusal[]>();
   let left = refusalsATurn;
   let due = false;
 
   function turn(): void {
     due = false;
     left = refusalsATurn;
+    // Without counting: a client could give up streams as fast as it opens them.
+    for (const [session, queue] of queues) {
+      const waiting = queue.filter(({ call }) => !isGone(call));
+      if (waiting.length > 0) queues.set(session, waiting);
+      else queues.delete(session);
+    }
     while (left > 0 && queues.size > 0) {
       for (const [session, queue] of queues) {
         if (left === 0) break;
         left--;
-        queue.shift()!();
+        queue.shift()!.refuse();
         if (queue.length === 0) queues.delete(session);
       }
     }
@@ -68,7 +83,7 @@ export function openRefusalTurns(): RefusalTurns {
       }
       const session = sessionOf(call);
       const queue = queues.get(session) ?? [];
-      queue.push(refuse);
+      queue.push({ call, refuse });
       queues.set(session, queue);
       next();
     },

@@ -106,10 +106,17 @@ export function openAdmission({ places, rates, trusted, patience, limits }: Admi
     limits,
     address: (peer, header) => addressOf(peer, header('x-forwarded-for'), trusted),
     known(address, find) {
-      const caller = find(() => mayCheck(address));
+      let done: (() => void) | undefined;
+      // Before the check begins: a burst of wrong tokens would otherwise be checked whole.
+      const caller = find(() => {
+        mayCheck(address);
+        done ??= checks.take(networkOf(address));
+        if (!done) throw busy();
+      });
       if (!(caller instanceof Promise)) return caller;
       const counted = caller.catch((error) => failed(address, error));
-      const done = checks.take(networkOf(address));
+      // One that is remembered, and has to be looked at again.
+      done ??= checks.take(networkOf(address));
       if (done) return counted.finally(done);
       counted.catch(() => {});
       return Promise.reject(busy());

@@ -354,6 +354,15 @@ describe('keys that change, or whose issuer is unreachable', () => {
     expect(authenticate(header)).toBe(caller);
   });
 
+  test('a token is remembered once, however its header is written', async () => {
+    const authenticate = authenticator({ keys: issuing.url, issuer, audience });
+    const header = await fresh();
+    const caller = await authenticate(header);
+    const token = header.slice('Bearer '.length);
+    for (const other of [`bearer ${token}`, `Bearer${' '.repeat(5_000)}${token}`, ` ${header} `])
+      expect(authenticate(other)).toBe(caller);
+  });
+
   test('tokens with unknown keys wait for one read, and only some of them', async () => {
     const stranger = await generateKey('unknown');
     const authenticate = authenticator({ keys: issuing.url, issuer, audience });

@@ -83,26 +83,33 @@ export function authenticator(options: AuthOptions): Authenticator {
   const users = trustRoot(options, leewaySeconds, services?.exclusive ? apart?.keys : undefined);
   const ofServices = apart === undefined ? users : apart;
   const leewayMs = leewaySeconds * 1000;
-  // The key is the whole header: to hash it first would cost more than the rest of a look-up.
+  // The key is the token itself: to hash it first would cost more than the rest of a look-up. Not the header, in which there may be blanks
+  // without end.
   const known = new LRUCache<string, Remembered>({
     max: maxRemembered,
     maxSize: maxRememberedCharacters,
-    sizeCalculation: (_, header) => header.length,
+    sizeCalculation: (_, token) => token.length,
   });
 
   /** API keys that were right. They are checked with each call, which costs little once they are known. */
   const rightKeys = new LRUCache<string, true>({ max: maxRemembered });
 
   const authenticate: Authenticate = (authorization, mayCheck) => {
-    if (authorization === undefined) return check(authorization);
-    const remembered = known.get(authorization);
+    let token: string;
+    try {
+      token = bearer(authorization);
+    } catch (error) {
+      if (authorization) mayCheck?.();
+      return Promise.reject(error);
+    }
+    const remembered = known.get(token);
     if (remembered && isCurrent(remembered)) return remembered.caller;
-    if (!remembered && !rightKeys.has(authorization)) mayCheck?.();
-    return check(authorization).catch((error) => {
+    if (!remembered && !rightKeys.has(token)) mayCheck?.();
+    return check(token).catch((error) => {
       // A wrong one is looked at once, and counts from then on.
       if (isCode(error, 'UNAUTHENTICATED')) {
-        known.delete(authorization);
-        rightKeys.delete(authorization);
+        known.delete(token);
+        rightKeys.delete(token);
       }
       throw error;
     });
@@ -134,11 +141,10 @@ export function authenticator(options: AuthOptions): Authenticator {
     return true;
   }
 
-  async function check(authorization: string | undefined): Promise<Caller> {
-    const text = bearer(authorization);
+  async function check(text: string): Promise<Caller> {
     if (text.startsWith(apiKeyPrefix)) {
       const caller = await callerOfKey(text, credentials(), leewayMs);
-      rightKeys.set(authorization!, true);
+      rightKeys.set(text, true);
       return caller;
     }
     const names = namesService(text);
@@ -165,7 +171,7 @@ export function authenticator(options: AuthOptions): Authenticator {
         'The token was revoked: get a new one, a few seconds after the revocation.',
       );
     const until = Math.min(Date.now() + rememberMs, ((payload.exp ?? 0) + leewaySeconds) * 1000);
-    known.set(authorization!, { caller, until, root, key, keySet, shown, revocations });
+    known.set(text, { caller, until, root, key, keySet, shown, revocations });
     return caller;
   }
 }

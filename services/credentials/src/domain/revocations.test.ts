@@ -119,4 +119,14 @@ describe('a customer who is erased', () => {
       .when((state, context) => revokeSubject(state, context, { subject: 'ada', reason: 'left' }))
       .gives([subject('ada')]);
   });
+
+  test('leaves the last tenth of the list to subjects that have leaked', () => {
+    const tokens = Array.from({ length: maxTokens }, (_, n) => token(`t-${n}`, inDays(1)));
+    after(...tokens)
+      .when(erasing)
+      .gives([]);
+    after(...tokens)
+      .when((state, context) => revokeSubject(state, context, { subject: 'ada', reason: 'left' }))
+      .gives([subject('ada')]);
+  });
 });

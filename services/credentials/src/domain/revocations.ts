@@ -89,8 +89,8 @@ export function revokeSubject(
 }
 
 /**
- * Revokes what was issued to a customer who is erased, for as long as a token lives. If erased ones have their part of the list, changes
- * nothing: it must keep room for what has leaked.
+ * Revokes what was issued to a customer who is erased, for as long as a token lives. If erased ones have their part of the list, or only
+ * its last tenth is left, changes nothing: it must keep room for what has leaked.
  */
 export function revokeErased(
   state: RevocationsState,
@@ -98,6 +98,8 @@ export function revokeErased(
   { subject, lifetimeMs }: { subject: string; lifetimeMs: number },
 ): RevocationEvent[] {
   const known = getEntry(state.subjects, subject, now);
+  const size = state.tokens.size + state.subjects.size;
+  if (!known && size >= maxTokens && revocationsAt(state, now).length >= maxTokens) return [];
   if (!known && state.subjects.size >= maxErased) {
     const erased = revocationsAt(state, now).filter(({ reason }) => reason === erasedReason);
     if (erased.length >= maxErased) return [];
