@@ -53,21 +53,21 @@ export function openInbox({ database, maxTraces }: InboxOptions): TraceQueue {
     /** The batch is bounded in traces, so rows are counted before their bodies are read: after a backlog they differ in size. */
     async function takeNow(limit: number, write: Write): Promise<number> {
       return database.transaction(async (tx) => {
-        const waiting = await tx.query<{ position: string; traces: number }>({
+        const waiting = await tx.query<{ place: string; traces: number }>({
           name: 'tracking-waiting',
-          text: `SELECT position::text, traces FROM trace_inbox ORDER BY position LIMIT $1 FOR UPDATE SKIP LOCKED`,
+          text: `SELECT position::text AS place, traces FROM trace_inbox ORDER BY position LIMIT $1 FOR UPDATE SKIP LOCKED`,
           values: [limit],
         });
         if (waiting.length === 0) return 0;
         let sum = 0;
-        const taken = waiting.filter(({ traces }, place) => {
+        const taken = waiting.filter(({ traces }, index) => {
           sum += traces;
-          return place === 0 || sum <= limit;
+          return index === 0 || sum <= limit;
         });
         const rows = await tx.query<{ body: Buffer }>({
           name: 'tracking-take',
           text: `DELETE FROM trace_inbox WHERE position = ANY ($1::bigint[]) RETURNING body`,
-          values: [taken.map(({ position }) => position)],
+          values: [taken.map(({ place }) => place)],
         });
         const bodies = rows.flatMap(({ body }) => TraceBatch.decode(body).traces);
         await write(tx, bodies);
