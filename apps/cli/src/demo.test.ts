@@ -58,7 +58,7 @@ describe('caudal demo', () => {
       // Refused corrections are tried again, and some are possible now.
       expect(again.stock).toMatchObject({ opening: report.stock.opening, sold: report.stock.sold, reserved: '0' });
     },
-    15 * MINUTES,
+    25 * MINUTES,
   );
 
   test(

@@ -51,9 +51,15 @@ describeWith(['redis'], 'counts in Redis', () => {
   });
 
   test('five hundred at once', async () => {
-    const one = await connected(`test-${randomUUID()}`);
     const all = Array.from({ length: 500 }, (_, n) => ({ key: `caller ${n}`, calls: n + 1, windowMs: 1_000 }));
-    expect((await one.add(all))?.map(({ count }) => count)).toEqual(all.map(({ calls }) => calls));
+    let sums: Awaited<ReturnType<SharedCounts['add']>>;
+    // On a busy machine Redis may answer too late, which counts as being away: then anew, under other keys.
+    await until(async () => {
+      const one = await connected(`test-${randomUUID()}`);
+      sums = await one.add(all);
+      return sums !== undefined;
+    });
+    expect(sums!.map(({ count }) => count)).toEqual(all.map(({ calls }) => calls));
   });
 });
 
