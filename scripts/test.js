@@ -1,11 +1,11 @@
 /**
- * `npm test [-- ARGUMENTS OF JEST]`: starts the real servers that this machine can run, runs the tests against them,
+ * `npm test [-- [--repeat-few] ARGUMENTS OF JEST]`: starts the real servers that this machine can run, runs the tests against them,
  * and reports which servers those were. The last line is `N passed, N failed[, N skipped]`. It fails if a test failed,
  * or if none ran.
  *
- * If a few files of a whole run fail, they run once more with the machine to themselves: two workers, six servers and the processes
- * that tests start share two cores, and a test with real time in it may get next to nothing of them. What passes only then is named
- * below the results.
+ * If a few files of a whole run fail (of any run with --repeat-few), they run once more with the machine to themselves:
+ * two workers, six servers and the processes that tests start share two cores, and a test with real time in it may get
+ * next to nothing of them. What passes only then is named below the results.
  *
  * A server whose URL is in the environment is used as it is. The others are containers if a Docker engine answers, else
  * a native kit lent by test/servers. If a server can't be started, the tests that need it are skipped; with
@@ -99,14 +99,14 @@ async function runJest(args, variables) {
 
 /** More failed files than this are not a matter of time: they are not repeated. */
 const mostRepeated = 5;
-/** A counterexample that fast-check has found: another run would look at other examples. */
-const counterexample = /Property failed after|Counterexample/;
+/** What chance has found: another run would look at other examples. Those of fast-check, and all that random faults do. */
+const foundByChance = ({ name, message }) =>
+  /Property failed after|Counterexample/.test(message) || name.endsWith('/random.fault.ts');
 
-/** The files that failed in a whole run, if they are few, and none of them is more than unlucky. */
-function toRepeat(args, { results }) {
+/** The files that failed, if they are few, and none of them is more than unlucky. */
+function toRepeat({ results }) {
   const failed = results?.testResults.filter(({ status }) => status === 'failed') ?? [];
-  const isFound = failed.some(({ message }) => counterexample.test(message));
-  return args.length === 0 && failed.length <= mostRepeated && !isFound ? failed.map(({ name }) => name) : [];
+  return failed.length <= mostRepeated && !failed.some(foundByChance) ? failed.map(({ name }) => name) : [];
 }
 
 /** The results of both runs: of a file that was repeated, those of its second run. Names what failed in the first run alone. */
@@ -143,14 +143,15 @@ function count({ status, results, onceOnly = [] }) {
 const { how, variables, stop } = await getServers();
 let counts;
 try {
-  const args = process.argv.slice(2);
+  const given = process.argv.slice(2);
+  const args = given.filter((argument) => argument !== '--repeat-few');
   const first = await runJest(args, variables);
-  const files = toRepeat(args, first);
-  if (files.length > 0)
+  const files = args.length === 0 || args.length < given.length ? toRepeat(first) : [];
+  if (files.length > 0) {
     console.log(`\nOnce more, one after the other: ${files.map((file) => relative('.', file)).join(', ')}`);
-  counts = count(
-    files.length > 0 ? together(first, await runJest(['--runInBand', '--runTestsByPath', ...files], variables)) : first,
-  );
+    const config = args.includes('--config') ? args.slice(args.indexOf('--config'), args.indexOf('--config') + 2) : [];
+    counts = count(together(first, await runJest([...config, '--runInBand', '--runTestsByPath', ...files], variables)));
+  } else counts = count(first);
 } finally {
   await stop();
 }

@@ -139,10 +139,15 @@ function describeCorruption(
       return [`differing ${changed}`, 'extra surplus', `missing ${removed}`];
     });
 
+  /** A duplicate that comes late makes a removed document anew, from the one event that it carries: it is behind then. */
+  const madeAnew = (found: string[]) => found.map((one) => one.replace(/^missing /, 'behind ')).sort();
+
   async function expectFoundAndHealed(view: View): Promise<void> {
     const before = await seen(view);
     const wrong = await tamper(view);
-    expect(await verify(view)).toEqual({ code: 1, found: wrong });
+    const { code, found } = await verify(view);
+    expect(code).toBe(1);
+    expect([wrong, madeAnew(wrong)]).toContainEqual(found);
     const stop = keepAsking(view);
     const rebuilt = await caudal('rebuild', view.name, '--json');
     expect(await stop()).toBeGreaterThan(3);

@@ -16,10 +16,11 @@ const names = readdirSync(import.meta.dirname)
 /** Four to six minutes each. */
 const long = ['outages', 'overload', 'queue-majority'];
 
-const usage = `Usage: npm run test:faults [-- NAME...] [--short] [--seed N] [--minutes N] [--faults N]
+const usage = `Usage: npm run test:faults [-- NAME...] [--short] [--again] [--seed N] [--minutes N] [--faults N]
 
   NAME         run only these: ${names.join(', ')}
   --short      all but the long ones: ${long.join(', ')}
+  --again      a few that fail run once more, and are named if they pass then; never after the random run has failed
   --seed N     the seed of the random run: commands and faults follow from it. Today's date if absent
   --minutes N  for how long the random run has faults: 10 if absent
   --faults N   the long form, until there were N faults in all: each call runs the next seed, for --minutes (60
@@ -36,6 +37,7 @@ function readArguments() {
       minutes: { type: 'string' },
       faults: { type: 'string' },
       short: { type: 'boolean', default: false },
+      again: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
   });
@@ -72,7 +74,13 @@ const chosen = given.short ? names.filter((name) => !long.includes(name)) : give
 const patterns = chosen.map((name) => `/test/faults/${name}\\.fault\\.ts$`);
 const tests = spawn(
   process.execPath,
-  [join(root, 'scripts/test.js'), '--config', 'test/faults/jest.config.js', ...patterns],
+  [
+    join(root, 'scripts/test.js'),
+    ...(given.again ? ['--repeat-few'] : []),
+    '--config',
+    'test/faults/jest.config.js',
+    ...patterns,
+  ],
   { stdio: 'inherit', env },
 );
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => tests.kill(signal));
