@@ -50,7 +50,7 @@ function tracking() {
   const parcels = new Map<string, ParcelState>();
   const record = async (batch: readonly Trace[]) => {
     for (const trace of batch) {
-      const id = traceId(trace).toString('hex');
+      const id = traceId(trace);
       if (traces.has(id)) continue;
       traces.set(id, trace);
       const key = `${trace.carrier}/${trace.trackingNumber}`;

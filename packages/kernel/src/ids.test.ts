@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { derivedId, derivedIdAt, newId, timeOfId } from './ids.ts';
+import { derivedId, derivedIdAt, hashOf, newId, timeOfId } from './ids.ts';
 
 describe('derivedId', () => {
   test('equal parts give equal ids, shaped as UUIDv8', () => {
@@ -10,6 +10,14 @@ describe('derivedId', () => {
   test("parts with other borders give other ids: ['a', 'bc'] and ['ab', 'c']", () => {
     expect(derivedId('a', 'bc')).not.toBe(derivedId('ab', 'c'));
   });
+});
+
+test('derived ids are what they have always been: they stand in logs', () => {
+  expect(derivedId('order', 1)).toBe('8032240d-e597-8aef-82ae-35b783c4cf4d');
+  expect(derivedId('a', 'ß€')).toBe('e3e28071-960e-8a19-9e0b-811ae71f65a5');
+  expect(derivedIdAt(1_700_000_000_000, 'order', 1)).toBe('018bcfe5-6800-7aef-82ae-35b783c4cf4d');
+  expect(derivedIdAt(5, 'x')).toBe('00000000-0005-7e9d-a060-b385c9f136ca');
+  expect(hashOf(['a', 'bc'])).toBe('22820a03ed72f5350ea9d789a4f9ccc0');
 });
 
 describe('newId', () => {

@@ -34,29 +34,32 @@ export function timeOfId(id: string): number | undefined {
  * ['a', 'bc'] and ['ab', 'c'] differ.
  */
 export function derivedId(...parts: (string | number)[]): string {
-  const bytes = hashOf(parts);
-  bytes[6] = (bytes[6]! & 0x0f) | 0x80;
-  return asUuid(bytes);
+  const hex = hashOf(parts);
+  return uuidOf(`${hex.slice(0, 12)}8${hex.slice(13, 16)}${variantOf(hex)}${hex.slice(17)}`);
 }
 
 /** The id derived from these parts that has a time: a UUIDv7, so that it lies among the ids of that time. */
 export function derivedIdAt(madeAt: number, ...parts: (string | number)[]): string {
-  const bytes = hashOf(parts);
-  bytes.writeUIntBE(madeAt, 0, 6);
-  bytes[6] = (bytes[6]! & 0x0f) | 0x70;
-  return asUuid(bytes);
+  const hex = hashOf(parts);
+  const time = madeAt.toString(16).padStart(12, '0');
+  return uuidOf(`${time}7${hex.slice(13, 16)}${variantOf(hex)}${hex.slice(17)}`);
 }
 
-/** The first 16 bytes of the SHA-256 of these parts; ['a', 'bc'] and ['ab', 'c'] differ. */
-export function hashOf(parts: (string | number)[]): Buffer {
+/**
+ * The first 16 bytes of the SHA-256 of these parts, hexadecimal; ['a', 'bc'] and ['ab', 'c'] differ. As text, since a hash as bytes
+ * takes Node twice as long: 3.0 and 1.7 us.
+ */
+export function hashOf(parts: (string | number)[]): string {
   let text = '';
   for (const part of parts) text += `${Buffer.byteLength(String(part))}:${part};`;
-  return hash('sha256', text, 'buffer').subarray(0, 16);
+  return hash('sha256', text, 'hex').slice(0, 32);
 }
 
-function asUuid(bytes: Buffer): string {
-  bytes[8] = (bytes[8]! & 0x3f) | 0x80;
-  const hex = bytes.toString('hex');
+/** The digit of RFC 9562's variant: two bits of the hash are kept. */
+const variantOf = (hex: string) => '89ab'[Number.parseInt(hex[16]!, 16) & 3]!;
+
+/** 16 bytes in hexadecimal, spelled as a UUID. */
+export function uuidOf(hex: string): string {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }
 

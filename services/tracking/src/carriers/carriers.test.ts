@@ -150,7 +150,7 @@ describe('DHL', () => {
       formats
         .dhl('dhl')
         .parse(bytes({ shipments: [shipment] }), at)
-        .traces.map((each) => traceId(each).toString('hex'));
+        .traces.map((each) => traceId(each));
     expect(ids(now)).toEqual(ids(new Date(now.getTime() + 86_400_000)));
     expect(new Set(ids(now)).size).toBe(4);
   });

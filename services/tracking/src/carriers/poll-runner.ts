@@ -109,7 +109,7 @@ async function outcomeOf(
   const own = traces.filter((trace) => parcelId(trace.carrier, trace.trackingNumber) === asked);
   const { status, ended }: Partial<ParcelState> = own.length > 0 ? judge(undefined, own) : {};
   const known = status && { status };
-  const ids = traces.map((trace) => traceId(trace).toString('hex')).sort();
+  const ids = traces.map((trace) => traceId(trace)).sort();
   const said = derivedId(...ids);
   if (said === state.said) return { kind: 'NOTHING', ...known };
   await record(traces);

@@ -29,7 +29,7 @@ export async function acceptTraces(
   const results = traces.map((message): TraceResult => {
     const refusal = refusalOf({ happenedAt: message.happenTime }, now);
     if (refusal) return { outcome: TRACE_OUTCOME_REFUSED, ...refusal };
-    const id = traceId(traceOf(message)).toString('hex');
+    const id = traceId(traceOf(message));
     if (known.has(id)) return { outcome: TRACE_OUTCOME_DUPLICATE, reason: '', message: '' };
     known.add(id);
     bodies.push(Trace.encode({ ...message, receiveTime: now }).finish());

@@ -1,5 +1,5 @@
 /** The id of a parcel: of its carrier and tracking number, however they are spelled. */
-import { hashOf } from '@caudal/kernel/ids.ts';
+import { hashOf, uuidOf } from '@caudal/kernel/ids.ts';
 
 /** `DHL Express`, `dhl-express` and `DHL EXPRESS` are one carrier. */
 export function carrierKey(carrier: string): string {
@@ -19,11 +19,8 @@ export function numberKey(trackingNumber: string): string {
 
 /** A UUID, so that a database keeps it in 16 bytes. */
 export function parcelId(carrier: string, trackingNumber: string): string {
-  return uuidOf(hashOf([carrierKey(carrier), numberKey(trackingNumber)]));
+  return idOfKeys(carrierKey(carrier), numberKey(trackingNumber));
 }
 
-/** The first 16 bytes, spelled as a UUID. */
-export function uuidOf(bytes: Buffer): string {
-  const hex = bytes.toString('hex', 0, 16);
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
-}
+/** The same of a carrier and a number in their one spelling. */
+export const idOfKeys = (carrier: string, number: string): string => uuidOf(hashOf([carrier, number]));

@@ -37,20 +37,28 @@ const ranks: Record<Status, number> = {
  * is nothing to judge: throws RangeError.
  */
 export function judge(parcel: ParcelState | undefined, traces: readonly Trace[]): ParcelState {
-  if (!parcel && traces.length === 0) throw new RangeError('A parcel begins with a trace.');
+  return judgeSeen(
+    parcel,
+    traces.map((trace) => seenOf(trace)),
+  );
+}
+
+/** The same of traces as states have them. */
+export function judgeSeen(parcel: ParcelState | undefined, seen: readonly Seen[]): ParcelState {
+  if (!parcel && seen.length === 0) throw new RangeError('A parcel begins with a trace.');
   let facts = parcel?.facts ?? none;
-  const seen = traces.map(seenOf);
   for (const each of seen) facts = withTrace(facts, each);
   const recent = latestOf([...(parcel?.recent ?? []), ...seen]);
   return stateOf(facts, recent);
 }
 
-function seenOf(trace: Trace): Seen {
+/** A trace as the state has it. `id`: its traceId, where that is known. */
+export function seenOf(trace: Trace, id = traceId(trace)): Seen {
   const { happenedAt, receivedAt, zone, status, subStatus, detail, place, eta, photoUrl, signedBy } = trace;
   const reported = happenedAt.getTime();
   const at = Math.min(reported, receivedAt.getTime() + clockToleranceMs);
   return {
-    id: traceId(trace).toString('hex'),
+    id,
     at,
     ...(at !== reported && { reportedAt: reported }),
     ...(zone !== undefined && { zone }),
@@ -109,6 +117,9 @@ function latestOf(all: Seen[]): Seen[] {
   const sorted = all.sort((a, b) => compare(b, a));
   return sorted.filter((seen, n) => n === 0 || compare(seen, sorted[n - 1]!) !== 0).slice(0, maxRecent);
 }
+
+/** Whether two traces are one. */
+export const saysTheSame = (a: Seen, b: Seen): boolean => a === b || compare(a, b) === 0;
 
 /** A total order: 0 only for traces that say the same. */
 function compare(a: Seen, b: Seen): number {

@@ -41,10 +41,10 @@ export interface Trace {
 }
 
 /**
- * The identity of a trace, 16 bytes: a hash of carrier, tracking number and the carrier's event id, or without one of what the trace
+ * The identity of a trace, 16 bytes in hexadecimal: a hash of carrier, tracking number and the carrier's event id, or without one of what the trace
  * says and when it happened. When it was received does not count.
  */
-export function traceId(trace: Trace): Buffer {
+export function traceId(trace: Trace): string {
   const { carrier, trackingNumber, eventId } = trace;
   const said = eventId ? ['id', eventId] : ['said', ...whatItSays(trace)];
   return hashOf([carrier, trackingNumber, ...said]);

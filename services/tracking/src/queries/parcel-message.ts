@@ -8,6 +8,7 @@ import {
 } from '@caudal/contract/gen/caudal/tracking/v1/tracking.ts';
 import type { Estimate } from '../domain/eta.ts';
 import type { ParcelState } from '../domain/parcel-state.ts';
+import { readState } from '../domain/state-text.ts';
 import { placeMessage, seenMessage } from '../trace-message.ts';
 
 export interface ParcelColumns {
@@ -34,7 +35,7 @@ export const parcelColumns = `parcel::text, carrier, tracking_number AS "trackin
 const timeOf = (at: number | undefined) => (at === undefined ? undefined : new Date(at));
 
 /** What its traces come to; undefined while it has none. */
-export const stateOf = ({ state }: ParcelColumns): ParcelState | undefined => (state ? JSON.parse(state) : undefined);
+export const stateOf = ({ state }: ParcelColumns): ParcelState | undefined => (state ? readState(state) : undefined);
 
 /** `withTraces`: with the latest of its traces. `estimate`: when it arrives, if that is to be said. */
 export function parcelMessage(

@@ -1,7 +1,10 @@
 /** Writes what parcels' traces come to, many parcels a statement, and the changes of status that have to become events. */
+
 import { booleanArray, int4Array, textArray, timestamptzArray, uuidArray } from '@caudal/postgres/arrays.ts';
 import type { Transaction } from '@caudal/postgres/database.ts';
+import { carrierKey } from '../domain/parcel-id.ts';
 import type { ParcelState } from '../domain/parcel-state.ts';
+import { stateText } from '../domain/state-text.ts';
 import { statusNumber } from '../trace-message.ts';
 import type { LockedParcel } from './lock-parcels.ts';
 
@@ -20,6 +23,42 @@ export interface JudgedParcel {
 
 const orNever = (at: number | undefined) => at ?? Number.NEGATIVE_INFINITY;
 
+/** Writes the rows of new parcels, and returns the ids of those that no other transaction has made meanwhile. */
+export async function insertParcels(tx: Transaction, parcels: JudgedParcel[]): Promise<Set<string>> {
+  if (parcels.length === 0) return new Set();
+  const made = await tx.query<{ parcel: string }>({
+    name: 'tracking-new-parcels',
+    text: `INSERT INTO parcels (parcel, carrier, carrier_key, tracking_number, revision, status, done, eta, first_at, last_at, last_day, state,
+        traces, learnt)
+      SELECT u.parcel, u.carrier, u.carrier_key, u.tracking_number, 1, u.status::smallint, u.done, nullif(u.eta, '-infinity'), u.first_at,
+        u.last_at, (u.last_at AT TIME ZONE 'UTC')::date, u.state, u.traces, u.learns
+      FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::int4[], $6::bool[], $7::timestamptz[], $8::timestamptz[], $9::timestamptz[],
+          $10::text[], $11::int4[], $12::bool[])
+        u(parcel, carrier, carrier_key, tracking_number, status, done, eta, first_at, last_at, state, traces, learns)
+      ORDER BY u.parcel ON CONFLICT DO NOTHING RETURNING parcel::text`,
+    values: [
+      uuidArray(parcels.map(({ row }) => row.parcel)),
+      textArray(parcels.map(({ row }) => row.carrier)),
+      textArray(parcels.map(({ row }) => carrierKey(row.carrier))),
+      textArray(parcels.map(({ row }) => row.trackingNumber)),
+      ...judgedColumns(parcels),
+    ],
+  });
+  return new Set(made.map(({ parcel }) => parcel));
+}
+
+/** What the traces come to: status, done, eta, first_at, last_at, state, traces, learns. */
+const judgedColumns = (parcels: JudgedParcel[]) => [
+  int4Array(parcels.map(({ state }) => statusNumber(state.status))),
+  booleanArray(parcels.map(({ state }) => state.ended)),
+  timestamptzArray(parcels.map(({ state }) => orNever(state.eta))),
+  timestamptzArray(parcels.map(({ firstAt }) => firstAt)),
+  timestamptzArray(parcels.map(({ lastAt }) => lastAt)),
+  textArray(parcels.map(({ state }) => stateText(state))),
+  int4Array(parcels.map(({ traces }) => traces)),
+  booleanArray(parcels.map(({ learns }) => learns)),
+];
+
 /** The rows are locked. A row that has changed in spite of that is an Error: nothing may be written then. */
 export async function changeParcels(tx: Transaction, parcels: JudgedParcel[]): Promise<void> {
   if (parcels.length === 0) return;
@@ -37,24 +76,15 @@ export async function changeParcels(tx: Transaction, parcels: JudgedParcel[]): P
     values: [
       uuidArray(parcels.map(({ row }) => row.parcel)),
       int4Array(parcels.map(({ row }) => row.revision)),
-      int4Array(parcels.map(({ state }) => statusNumber(state.status))),
-      booleanArray(parcels.map(({ state }) => state.ended)),
-      timestamptzArray(parcels.map(({ state }) => orNever(state.eta))),
-      timestamptzArray(parcels.map(({ firstAt }) => firstAt)),
-      timestamptzArray(parcels.map(({ lastAt }) => lastAt)),
-      textArray(parcels.map(({ state }) => JSON.stringify(state))),
-      int4Array(parcels.map(({ traces }) => traces)),
-      booleanArray(parcels.map(({ learns }) => learns)),
+      ...judgedColumns(parcels),
     ],
   });
   if (changed.length !== parcels.length) throw new Error('A locked parcel has another revision than it had.');
-  await noteChanges(
-    tx,
-    parcels.filter((parcel) => parcel.changed),
-  );
 }
 
-async function noteChanges(tx: Transaction, parcels: JudgedParcel[]): Promise<void> {
+/** Notes the changes of status of those that have one. */
+export async function noteChanges(tx: Transaction, judged: JudgedParcel[]): Promise<void> {
+  const parcels = judged.filter(({ changed }) => changed);
   if (parcels.length === 0) return;
   await tx.query({
     name: 'tracking-changes',

@@ -3,15 +3,17 @@
  * are locked first, in one order, so that batches that share parcels wait for each other and see what the other has written.
  */
 import { Trace as TraceMessage } from '@caudal/contract/gen/caudal/tracking/v1/tracking.ts';
+import { uuidOf } from '@caudal/kernel/ids.ts';
 import { byteaArray, timestamptzArray, uuidArray } from '@caudal/postgres/arrays.ts';
 import type { Transaction } from '@caudal/postgres/database.ts';
-import { judge } from '../domain/parcel.ts';
-import { parcelId, uuidOf } from '../domain/parcel-id.ts';
-import type { ParcelState } from '../domain/parcel-state.ts';
+import { judgeSeen, seenOf } from '../domain/parcel.ts';
+import { idOfKeys } from '../domain/parcel-id.ts';
+import type { Seen } from '../domain/parcel-state.ts';
+import { readState } from '../domain/state-text.ts';
 import { type Trace, traceId } from '../domain/trace.ts';
 import { hasTransit } from '../domain/transit.ts';
 import { traceOf } from '../trace-message.ts';
-import { changeParcels, type JudgedParcel } from './change-parcels.ts';
+import { changeParcels, insertParcels, type JudgedParcel, noteChanges } from './change-parcels.ts';
 import { type LockedParcel, lockParcels } from './lock-parcels.ts';
 import { learnTransits } from './transit-sketches.ts';
 
@@ -20,6 +22,7 @@ export interface Row {
   parcel: string;
   id: string;
   trace: Trace;
+  seen: Seen;
   /** As the trace spells them. */
   carrier: string;
   trackingNumber: string;
@@ -40,9 +43,13 @@ export function rowsOf(bodies: readonly Uint8Array[]): Row[] {
   for (const body of bodies) {
     const { carrier, trackingNumber, ...rest } = TraceMessage.decode(body);
     const trace = traceOf({ carrier, trackingNumber, ...rest });
-    const id = uuidOf(traceId(trace));
+    const hash = traceId(trace);
+    const id = uuidOf(hash);
     if (rows.has(id)) continue;
-    rows.set(id, { parcel: parcelId(carrier, trackingNumber), id, trace, carrier, trackingNumber, body });
+    rows.set(id, {
+      ...{ parcel: idOfKeys(trace.carrier, trace.trackingNumber), id, trace, seen: seenOf(trace, hash) },
+      ...{ carrier, trackingNumber, body },
+    });
   }
   return [...rows.values()];
 }
@@ -53,15 +60,20 @@ export async function writeTraces(tx: Transaction, bodies: readonly Uint8Array[]
   // On disk before the queue forgets them: processes commit what can be derived anew without waiting for that.
   await tx.query({ name: 'tracking-on-disk', text: "SELECT set_config('synchronous_commit', 'on', true)" });
   await makePartitions(tx, rows);
-  const parcels = await lockParcels(tx, rows);
+  const { parcels, made } = await lockOrMake(tx, rows);
   const late = await knownInOtherMonths(tx, rows, parcels);
   const added = await insertTraces(
     tx,
     rows.filter(({ id }) => !late.has(id)),
   );
   const fresh = rows.filter(({ id }) => added.has(id));
-  const judged = judgeParcels(fresh, parcels);
-  await changeParcels(tx, judged);
+  const changed = judgeParcels(
+    fresh.filter(({ parcel }) => parcels.has(parcel)),
+    parcels,
+  );
+  await changeParcels(tx, changed);
+  const judged = [...made, ...changed];
+  await noteChanges(tx, judged);
   // Last, since all batches share the widest sketches.
   await learnTransits(
     tx,
@@ -70,6 +82,26 @@ export async function writeTraces(tx: Transaction, bodies: readonly Uint8Array[]
   const changes = judged.filter(({ changed }) => changed).length;
   return { rows: fresh, duplicates: bodies.length - fresh.length, changes };
 }
+
+/**
+ * Locks the parcels that are there, and makes the others with what these traces come to: a parcel without a row has no traces. So a new parcel is
+ * written once. One that another transaction makes meanwhile is there then.
+ */
+async function lockOrMake(tx: Transaction, rows: Row[]) {
+  const parcels = await lockParcels(tx, [...new Set(rows.map(({ parcel }) => parcel))]);
+  const missing = rows.filter(({ parcel }) => !parcels.has(parcel));
+  const unknown = new Map(missing.toReversed().map((row) => [row.parcel, newParcel(row)]));
+  const judged = judgeParcels(missing, unknown);
+  const ids = await insertParcels(tx, judged);
+  const others = [...unknown.keys()].filter((id) => !ids.has(id));
+  if (others.length > 0) for (const [id, row] of await lockParcels(tx, others)) parcels.set(id, row);
+  return { parcels, made: judged.filter(({ row }) => ids.has(row.parcel)) };
+}
+
+const newParcel = ({ parcel, carrier, trackingNumber }: Row): LockedParcel => ({
+  ...{ parcel, carrier, trackingNumber, revision: 0, firstAt: null, lastAt: null, state: null },
+  ...{ destination: null, learnt: false },
+});
 
 const monthOf = (at: Date) => at.toISOString().slice(0, 7);
 
@@ -94,7 +126,7 @@ async function knownInOtherMonths(
   parcels: Map<string, LockedParcel>,
 ): Promise<Set<string>> {
   const asked = rows.filter(({ parcel, trace }) => {
-    const { firstAt, lastAt } = parcels.get(parcel)!;
+    const { firstAt, lastAt } = parcels.get(parcel) ?? {};
     if (!trace.eventId || !firstAt || !lastAt) return false;
     const month = monthOf(trace.happenedAt);
     return monthOf(firstAt) !== month || monthOf(lastAt) !== month;
@@ -135,10 +167,10 @@ async function insertTraces(tx: Transaction, rows: Row[]): Promise<Set<string>> 
 function judgeParcels(rows: Row[], parcels: Map<string, LockedParcel>): JudgedParcel[] {
   return [...Map.groupBy(rows, ({ parcel }) => parcel)].map(([parcel, own]) => {
     const row = parcels.get(parcel)!;
-    const before: ParcelState | undefined = row.state ? JSON.parse(row.state) : undefined;
-    const state = judge(
+    const before = row.state ? readState(row.state) : undefined;
+    const state = judgeSeen(
       before,
-      own.map(({ trace }) => trace),
+      own.map(({ seen }) => seen),
     );
     const times = own.map(({ trace }) => trace.happenedAt.getTime());
     return {
