@@ -2,7 +2,7 @@
  * ETags of resources: the version of the resource's own stream, `7`. If other streams tell of the resource too, as payment and
  * shipment tell of an order, a digest of their versions follows: `7-Qm5zX2bV`. It does not depend on how the view was built.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import type { StoredView } from '@caudal/projections/types.ts';
 
@@ -19,7 +19,7 @@ export function viewEtag({ streams }: StoredView<unknown>, stream: string, diges
 }
 
 function plainDigest(text: string): string {
-  return createHash('sha256').update(text).digest('base64url').slice(0, 8);
+  return hash('sha256', text, 'base64url').slice(0, 8);
 }
 
 /** The ETag of a resource after a command: `7`. */

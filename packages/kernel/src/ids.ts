@@ -1,6 +1,7 @@
 /** Ids: time-ordered ones for new resources, and ones derived from other ids, so that a repeat derives the same. */
 import { hash, randomFillSync } from 'node:crypto';
 import { v7 } from 'uuid';
+import { sha256 } from './sha256.ts';
 
 /** Makes ids; injected, so that tests can set them. */
 export type IdSource = () => string;
@@ -65,5 +66,5 @@ export function uuidOf(hex: string): string {
 
 /** A hash of a request's content, of 16 bytes. It distinguishes a repeat from another request with the same id. */
 export function contentHash(content: Uint8Array): Buffer {
-  return hash('sha256', content, 'buffer').subarray(0, 16);
+  return sha256(content).subarray(0, 16);
 }

@@ -8,7 +8,8 @@
  * Hashes in one call, and a cipher that stays open, take a third of the time of AES-GCM, which is set up for each token: 8 against
  * 27 us for a consistency token, on a busy machine.
  */
-import { createCipheriv, createHmac, hash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { createCipheriv, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import { sha256 } from './sha256.ts';
 
 /** What a token is for. */
 export type TokenUse = 'consistency' | 'page';
@@ -88,8 +89,7 @@ function ringOf(key: Buffer): Ring {
 function hmacOf(key: Buffer): (content: Buffer) => Buffer {
   const padded = (pad: number) => Uint8Array.from({ length: 64 }, (_, at) => (key[at] ?? 0) ^ pad);
   const [inner, outer] = [padded(0x36), padded(0x5c)];
-  return (content) =>
-    hash('sha256', Buffer.concat([outer, hash('sha256', Buffer.concat([inner, content]), 'buffer')]), 'buffer');
+  return (content) => sha256(Buffer.concat([outer, sha256(Buffer.concat([inner, content]))]));
 }
 
 /** The token of this content, in base64url. */

@@ -1,5 +1,5 @@
 /** A hash tree over a list, as in RFC 9162, section 2.1: one root for all, and for each item a path that leads to it. */
-import { hash } from 'node:crypto';
+import { sha256 } from '@caudal/kernel/sha256.ts';
 
 export const hashLength = 32;
 
@@ -11,12 +11,12 @@ const node = Buffer.alloc(1 + 2 * hashLength, 1);
 function nodeOf(left: Buffer, right: Buffer): Buffer {
   left.copy(node, 1);
   right.copy(node, 1 + hashLength);
-  return hash('sha256', node, 'buffer');
+  return sha256(node);
 }
 
 /** The hash of an item, whose bytes are these parts, one behind the other. */
 export function leafHash(parts: Buffer[]): Buffer {
-  return hash('sha256', Buffer.concat([leafPrefix, ...parts]), 'buffer');
+  return sha256(Buffer.concat([leafPrefix, ...parts]));
 }
 
 /** The tree over these hashes, of which there is at least one. */

@@ -2,7 +2,7 @@
  * Page tokens: where a page ended, in which generation, of which query and order. They are sealed, accepted only after a strict check, and
  * hold only what their caller has received before. See docs/lists.md and docs/ids.md.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { type CaudalError, invalidField } from '@caudal/kernel/errors.ts';
 import { openToken, sealToken } from '@caudal/kernel/sealed-token.ts';
 import type { TypedKey } from '../stores/store.ts';
@@ -111,5 +111,5 @@ const isText = (value: unknown): value is string =>
 
 function fingerprint({ projection, query }: Shape): string {
   const text = JSON.stringify([projection, query], (_, value) => (typeof value === 'bigint' ? `${value}n` : value));
-  return createHash('sha256').update(text).digest('base64url').slice(0, 16);
+  return hash('sha256', text, 'base64url').slice(0, 16);
 }

@@ -1,5 +1,5 @@
 /** What caches may do with the answers of a method (RFC 9111, RFC 5861), as its contract says: docs/caching.md, HTTP. */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { MethodContract } from '@caudal/contract/descriptors.ts';
 
 /** Whether caches may use an answer without asking. */
@@ -25,5 +25,5 @@ export function variedBy(contract: MethodContract): string[] {
 
 /** The etag of an answer that has no field for it, so that a cache need not get again what has not changed. */
 export function validatorOf(contract: MethodContract, body: string): string | undefined {
-  return isKept(contract) ? createHash('sha256').update(body).digest('base64url').slice(0, 22) : undefined;
+  return isKept(contract) ? hash('sha256', body, 'base64url').slice(0, 22) : undefined;
 }

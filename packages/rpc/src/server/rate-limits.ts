@@ -2,7 +2,7 @@
  * How many calls of a class a caller may make in a window. Each process counts for itself and decides at once; with a shared
  * counter the processes add up what each of them has counted, a few times a second. docs/limits.md has what that can miss.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { MethodContract } from '@caudal/contract/descriptors.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { LRUCache } from 'lru-cache';
@@ -234,7 +234,7 @@ function tooManyFailed({ quota, windowMs }: Pick<Window, 'quota' | 'windowMs'>, 
 }
 
 /** A caller may be named by a mail address, which is nothing to be kept elsewhere. */
-const hashed = (key: string) => createHash('sha256').update(key).digest('base64url').slice(0, 27);
+const hashed = (key: string) => hash('sha256', key, 'base64url').slice(0, 27);
 
 /** The error for a call above the quota; it knows the standing. */
 export class RateLimited extends CaudalError {
