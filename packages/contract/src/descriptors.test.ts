@@ -13,6 +13,7 @@ describe('contract', () => {
       access: { permission: 'orders.orders.cancel', ownerField: undefined, ownerInResource: true, internal: false },
       successStatus: 200,
       maxRequestBytes: undefined,
+      maxBytesInFlight: undefined,
       rateLimit: 'DEFAULT',
       noSideEffects: false,
     });

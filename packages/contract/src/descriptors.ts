@@ -112,6 +112,7 @@ export function load(bytes: Uint8Array): Contract {
   const access = extension('caudal.access');
   const successStatus = extension('caudal.success_status');
   const maxRequestBytes = extension('caudal.max_request_bytes');
+  const maxBytesInFlight = extension('caudal.max_bytes_in_flight');
   const rateLimit = extension('caudal.rate_limit');
   const act = extension('caudal.act');
   const reads = extension('caudal.reads');
@@ -149,6 +150,7 @@ export function load(bytes: Uint8Array): Contract {
       {
         successStatus: number(successStatus),
         maxRequestBytes: number(maxRequestBytes),
+        maxBytesInFlight: number(maxBytesInFlight),
         rateLimit: number(rateLimit),
       },
       { path, http: rules, access: allowed, response, readable: readable() },

@@ -16,6 +16,7 @@ interface Options {
   http?: object;
   success_status?: number;
   max_request_bytes?: number;
+  max_bytes_in_flight?: number;
   rate_limit?: number;
   reads?: object;
   raw_body?: object;
@@ -82,6 +83,7 @@ describe('options of a method', () => {
         successStatus: 200,
         location: undefined,
         maxRequestBytes: undefined,
+        maxBytesInFlight: undefined,
         rateLimit: 'DEFAULT',
       },
     ]);
@@ -96,7 +98,14 @@ describe('options of a method', () => {
 
   test('a status, a bound and a limit', () => {
     const methods = withMethods(
-      { access: token, http: post, success_status: 201, max_request_bytes: 1, rate_limit: 2 },
+      {
+        access: token,
+        http: post,
+        success_status: 201,
+        max_request_bytes: 1,
+        max_bytes_in_flight: 65_536,
+        rate_limit: 2,
+      },
       { access: token, http: get, max_request_bytes: 16 * 1024 * 1024, rate_limit: 3 },
       { access: token, http: { ...post, pattern: { case: 'post', value: '/v1/x' } }, success_status: 202 },
       { access: token, rate_limit: 1 },
@@ -107,6 +116,7 @@ describe('options of a method', () => {
     expect(methods.map(({ rateLimit }) => rateLimit)).toEqual([
       ...['LIGHT', 'HEAVY', 'DEFAULT', 'DEFAULT', 'WEBHOOK', 'UNLIMITED'],
     ]);
+    expect(methods[0]!.maxBytesInFlight).toBe(65_536);
     expect([methods[1]!.maxRequestBytes, methods[2]!.successStatus]).toEqual([16_777_216, 202]);
   });
 
@@ -229,6 +239,7 @@ describe('are refused by name', () => {
 
     ['no bytes', { access: token, max_request_bytes: 0 }, 'from 1 to 16777216, not 0'],
     ['fewer', { access: token, max_request_bytes: -1 }, 'not -1'],
+    ['no bytes in flight', { access: token, max_bytes_in_flight: 0 }, 'must be 1 or more'],
     [
       'more bytes than any method may allow',
       { access: token, max_request_bytes: 16 * 1024 * 1024 + 1 },

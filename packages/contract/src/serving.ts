@@ -1,5 +1,5 @@
 /**
- * How a method is served: reads and checks `(caudal.success_status)`, `(caudal.max_request_bytes)`,
+ * How a method is served: reads and checks `(caudal.success_status)`, `(caudal.max_request_bytes)`, `(caudal.max_bytes_in_flight)`,
  * `(caudal.rate_limit)`.
  */
 import type { DescMessage } from '@bufbuild/protobuf';
@@ -25,6 +25,8 @@ export interface Serving {
   location?: string;
   /** The most bytes of a request; undefined: the server's own bound. */
   maxRequestBytes: number | undefined;
+  /** The most bytes of calls in flight; undefined: the server's own bound. */
+  maxBytesInFlight: number | undefined;
   rateLimit: RateLimit;
 }
 
@@ -32,6 +34,7 @@ export interface Serving {
 export interface ServingOptions {
   successStatus: number | undefined;
   maxRequestBytes: number | undefined;
+  maxBytesInFlight: number | undefined;
   rateLimit: number | undefined;
 }
 
@@ -51,10 +54,14 @@ export function servingOf(options: ServingOptions, of: ServingOf): Serving {
   const successStatus = statusOf(options.successStatus ?? 200, of);
   const rateLimit = rateLimits[(options.rateLimit || 1) - 1];
   if (!rateLimit) throw new Error(`${path}: ${options.rateLimit} is an unknown rate limit.`);
+  const { maxBytesInFlight } = options;
+  if (maxBytesInFlight !== undefined && maxBytesInFlight < 1)
+    throw new Error(`${path}: max_bytes_in_flight must be 1 or more, not ${maxBytesInFlight}.`);
   return {
     successStatus,
     location: successStatus === 201 ? locationOf(of) : undefined,
     maxRequestBytes: boundOf(options.maxRequestBytes, of),
+    maxBytesInFlight,
     rateLimit,
   };
 }

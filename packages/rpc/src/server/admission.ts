@@ -10,6 +10,7 @@ import { checkPermission, type Grant } from './access.ts';
 import { addressOf, networkOf, type TrustedProxies } from './address.ts';
 import { anyone } from './caller.ts';
 import type { Endpoint } from './endpoint.ts';
+import { type MethodBytes, openMethodBytes } from './method-bytes.ts';
 import type { Patience } from './patience.ts';
 import { busy, type Party, type Place, type Places } from './places.ts';
 import { openPool } from './pool.ts';
@@ -92,6 +93,17 @@ const isForStaff = ({ access, noSideEffects }: MethodContract): boolean =>
 
 export function openAdmission({ places, rates, trusted, patience, limits }: AdmissionOptions): Admission {
   const checks = openPool(maxChecks, 1);
+  /** By path, of methods that bound the bytes of their calls in flight. */
+  const ofMethods = new Map<string, MethodBytes>();
+  const bytesOf = ({ path, maxBytesInFlight }: MethodContract): MethodBytes | undefined => {
+    if (maxBytesInFlight === undefined) return undefined;
+    let bytes = ofMethods.get(path);
+    if (!bytes) {
+      bytes = openMethodBytes(maxBytesInFlight);
+      ofMethods.set(path, bytes);
+    }
+    return bytes;
+  };
   const mayCheck = (address: string) => rates.mayCheck(networkOf(address));
   const countFailed = (address: string, error: unknown) => {
     if (isWrong(error)) rates.countFailed(networkOf(address));
@@ -140,7 +152,7 @@ export function openAdmission({ places, rates, trusted, patience, limits }: Admi
       const party = caller ? partyOf(contract, caller, checkPermission(contract, caller), address) : nobody(address);
       const counted = rates.count(contract, party);
       const { place, leave } = places.enter(party, boundOf(contract, limits.maxMessageBytes));
-      return { caller, address, place, counted, leave };
+      return { caller, address, counted, ...(bytesOf(contract)?.within(place, leave) ?? { place, leave }) };
     },
   };
 }
