@@ -52,6 +52,7 @@ export function startWorker({ queue, clock, rate, onChanges, pollMs, lanes = 2 }
   async function writeBatch(lane: Lane): Promise<void> {
     let began = 0;
     let written: Written | undefined;
+    const before = queue.offered();
     const taken = await lane.take(
       pace.size(),
       async (tx, bodies) => {
@@ -62,7 +63,7 @@ export function startWorker({ queue, clock, rate, onChanges, pollMs, lanes = 2 }
     );
     if (taken === 0 || !written) return;
     const ms = performance.now() - began;
-    pace.written(taken, ms);
+    pace.written(taken, ms, queue.offered() > before);
     measure(written, taken, ms);
     if (written.changes > 0) onChanges();
   }

@@ -8,7 +8,7 @@ const bodies = (count: number, byte = 1) => Array.from({ length: count }, () => 
 /** Writes that end when they are told to. */
 function held() {
   const writes: { batch: EncodedBatch; end(error?: Error): void }[] = [];
-  const put = groupPuts(
+  const { put } = groupPuts(
     (batch) =>
       new Promise((resolve, reject) => {
         writes.push({ batch, end: (error) => (error ? reject(error) : resolve()) });

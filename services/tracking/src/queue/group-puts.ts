@@ -1,6 +1,7 @@
 /** Puts of many callers in one write: each waits for the disk, or the broker, together with others. */
 import { TraceBatch } from '@caudal/contract/gen/caudal/tracking/v1/events.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
+import type { TraceQueue } from './types.ts';
 
 interface Put {
   bodies: Uint8Array[];
@@ -27,10 +28,11 @@ export function queueFull(): CaudalError {
   });
 }
 
-/** Returns `put`. What `write` throws, all puts of its batch get. */
-export function groupPuts(write: (batch: EncodedBatch) => Promise<void>): (bodies: Uint8Array[]) => Promise<void> {
+/** What `write` throws, all puts of its batch get. */
+export function groupPuts(write: (batch: EncodedBatch) => Promise<void>): Pick<TraceQueue, 'put' | 'offered'> {
   const waiting: Put[] = [];
   let traces = 0;
+  let offered = 0;
   let inFlight = 0;
 
   function next(): Put[] {
@@ -59,7 +61,8 @@ export function groupPuts(write: (batch: EncodedBatch) => Promise<void>): (bodie
     inFlight--;
   }
 
-  return (bodies) => {
+  function put(bodies: Uint8Array[]): Promise<void> {
+    offered += bodies.length;
     if (traces + bodies.length > maxWaiting) return Promise.reject(queueFull());
     traces += bodies.length;
     return new Promise((resolve, reject) => {
@@ -67,5 +70,7 @@ export function groupPuts(write: (batch: EncodedBatch) => Promise<void>): (bodie
       // Those that arrive in the same turn of the loop go together.
       if (inFlight < maxInFlight) queueMicrotask(() => inFlight < maxInFlight && waiting.length > 0 && void send());
     });
-  };
+  }
+
+  return { put, offered: () => offered };
 }

@@ -24,8 +24,13 @@ export function openQueue({ database, broker, maxTraces }: QueueOptions): TraceQ
 
 /** Its library is loaded only where there is a broker. */
 function rabbitQueue(broker: Broker, database: Database): TraceQueue {
-  const loading = import('./rabbit-queue.ts').then(({ openRabbitQueue }) => openRabbitQueue({ broker, database }));
+  let loaded: TraceQueue | undefined;
+  const loading = import('./rabbit-queue.ts').then(({ openRabbitQueue }) => {
+    loaded = openRabbitQueue({ broker, database });
+    return loaded;
+  });
   return {
+    offered: () => loaded?.offered() ?? 0,
     put: async (bodies) => (await loading).put(bodies),
     lane(options): Lane {
       const lane = loading.then((queue) => queue.lane(options));

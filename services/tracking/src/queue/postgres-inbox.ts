@@ -31,7 +31,7 @@ export function openInbox({ database, maxTraces }: InboxOptions): TraceQueue {
     since = 0;
   }
 
-  const put = groupPuts(async ({ traces, body }) => {
+  const puts = groupPuts(async ({ traces, body }) => {
     if (performance.now() - counted.at > countMs)
       counting ??= count().finally(() => {
         counting = undefined;
@@ -93,5 +93,5 @@ export function openInbox({ database, maxTraces }: InboxOptions): TraceQueue {
     };
   }
 
-  return { put, lane };
+  return { ...puts, lane };
 }

@@ -16,7 +16,7 @@ const prefetch = 8;
 export function openRabbitQueue({ broker, database }: { broker: Broker; database: Database }): TraceQueue {
   const queue = openWorkQueue({ broker, name: queueOfTraces, maxMessages });
   return {
-    put: groupPuts(async ({ body }) => {
+    ...groupPuts(async ({ body }) => {
       try {
         await queue.publish(body);
       } catch (error) {

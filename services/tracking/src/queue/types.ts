@@ -20,6 +20,8 @@ export interface TraceQueue {
    * queue or not.
    */
   put(bodies: Uint8Array[]): Promise<void>;
+  /** How many traces this process has put, or has tried to. */
+  offered(): number;
   /** `pollMs`: how often a lane looks for what other processes have put, where the queue does not tell. */
   lane(options: { pollMs: number }): Lane;
 }
