@@ -13,6 +13,7 @@ import { hasTransit } from '../domain/transit.ts';
 import { traceOf } from '../trace-message.ts';
 import { changeParcels, type JudgedParcel } from './change-parcels.ts';
 import { type LockedParcel, lockParcels } from './lock-parcels.ts';
+import { isSamePlace, writePlaces } from './parcel-places.ts';
 import { learnTransits } from './transit-sketches.ts';
 
 /** A trace of a batch, decoded once. Its bytes are stored as they came. */
@@ -62,6 +63,10 @@ export async function writeTraces(tx: Transaction, bodies: readonly Uint8Array[]
   const fresh = rows.filter(({ id }) => added.has(id));
   const judged = judgeParcels(fresh, parcels);
   await changeParcels(tx, judged);
+  await writePlaces(
+    tx,
+    judged.flatMap(({ row, state, moved }) => (moved ? [{ ...row, place: state.place }] : [])),
+  );
   // Last, since all batches share the widest sketches.
   await learnTransits(
     tx,
@@ -145,6 +150,7 @@ function judgeParcels(rows: Row[], parcels: Map<string, LockedParcel>): JudgedPa
       row,
       state,
       changed: state.status !== before?.status,
+      moved: !before || !isSamePlace(before.place, state.place),
       traces: own.length,
       firstAt: Math.min(...times),
       lastAt: Math.max(...times),
