@@ -14,7 +14,7 @@ CREATE INDEX ON parcel_places (number_key, parcel);
 
 -- How far the job parcel-places has come with the parcels that were there before: all up to this one.
 CREATE TABLE parcel_places_filled (
-  only  boolean PRIMARY KEY DEFAULT true CHECK (only),
+  one   boolean PRIMARY KEY DEFAULT true CHECK (one),
   up_to uuid    NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
   done  boolean NOT NULL
 );
