@@ -58,21 +58,29 @@ export function byNumber(begin: string, { after, limit }: { after?: [string, str
   };
 }
 
-/** One of them has an index with the time behind it. */
-export type Listed = { column: 'customer' | 'carrier_key' | 'status'; value: string | number } | undefined;
+/** Each of them has an index with the time behind it. */
+export type Listed = { column: keyof typeof listedTypes; value: string | number } | undefined;
+const listedTypes = { customer: 'text', carrier_key: 'text', status: 'smallint' };
 
-/** Those with this value, or all, the newest first. `after`: behind this time and parcel. */
+/** Behind all times and parcels. */
+const newestOfAll: [string, string] = ['infinity', 'ffffffff-ffff-ffff-ffff-ffffffffffff'];
+
+/**
+ * Those with this value, or all, the newest first. `after`: behind this time and parcel. The value is a bound of the order and no
+ * condition, so that no other index will do: it would have to read rows of other values.
+ */
 export function newestFirst(listed: Listed, { after, limit }: { after?: [Date, string]; limit: number }): Statement {
-  const values: unknown[] = [];
-  const where = listed ? [`${listed.column} = $${values.push(listed.value)}`] : [];
-  if (after)
-    where.push(`(created_at, parcel) < ($${values.push(after[0])}::timestamptz, $${values.push(after[1])}::uuid)`);
+  const from = after ?? newestOfAll;
+  const where = listed
+    ? `(${listed.column}, created_at, parcel) < ($3::${listedTypes[listed.column]}, $1::timestamptz, $2::uuid)
+        AND ${listed.column} >= $3::${listedTypes[listed.column]}`
+    : '(created_at, parcel) < ($1::timestamptz, $2::uuid)';
   return {
     text: `SELECT ${columns} FROM (
-        SELECT parcel, status, carrier_key, customer, created_at, last_at FROM parcels
-        ${where.length > 0 ? `WHERE ${where.join(' AND ')}` : ''} ORDER BY created_at DESC, parcel DESC LIMIT ${limit}
+        SELECT parcel, status, carrier_key, customer, created_at, last_at FROM parcels WHERE ${where}
+        ORDER BY ${listed ? `${listed.column} DESC, ` : ''}created_at DESC, parcel DESC LIMIT ${limit}
       ) p LEFT JOIN parcel_places s USING (parcel) ORDER BY p.created_at DESC, p.parcel DESC`,
-    values,
+    values: listed ? [...from, listed.value] : from,
   };
 }
 

@@ -65,7 +65,7 @@ describeWith(['postgres'], 'a search among 100,000 parcels', () => {
       await database.transaction(async (tx) => {
         await tx.query({
           text: `INSERT INTO parcels (parcel, carrier, carrier_key, tracking_number, status)
-            SELECT parcel, 'acme', 'acme', number, 2 FROM unnest($1::uuid[], $2::text[]) u(parcel, number)`,
+            SELECT parcel, 'acme', 'acme', number, 2 + row_number() OVER () % 4 FROM unnest($1::uuid[], $2::text[]) u(parcel, number)`,
           values: [
             uuidArray(batch.map(({ parcel }) => parcel)),
             textArray(batch.map(({ trackingNumber }) => trackingNumber)),
@@ -102,6 +102,10 @@ describeWith(['postgres'], 'a search among 100,000 parcels', () => {
       ['parcel_places_number_key_parcel_idx', byNumber('N1', { limit: 200 })],
       ['parcel_places_number_key_parcel_idx', byNumber('N', { after: ['N5', parcelId('acme', 'N5')], limit: 200 })],
       ['parcels_created_at_parcel_idx', newestFirst(undefined, { limit: 200 })],
+      [
+        'parcels_carrier_key_created_at_parcel_idx',
+        newestFirst({ column: 'carrier_key', value: 'acme' }, { limit: 200 }),
+      ],
       ['parcels_status_created_at_parcel_idx', newestFirst({ column: 'status', value: 2 }, { limit: 200 })],
     ];
     for (const [index, statement] of statements) {
