@@ -226,6 +226,16 @@ export const contextTables: Record<string, Stored[]> = {
       bound: 'A row for each parcel, with its latest 50 traces.',
     },
     {
+      name: 'parcel_places',
+      kind: 'one each',
+      bound: 'A row for each parcel: where it was last. It ends with the row in `parcels`.',
+    },
+    {
+      name: 'parcel_places_filled',
+      kind: 'one each',
+      bound: 'One row: how far the job `parcel-places` has come.',
+    },
+    {
       name: 'parcel_changes',
       kind: 'rows end',
       bound: 'A row for each parcel whose status has changed, until the event is in the log.',

@@ -6,6 +6,7 @@ import type { Json } from './api.ts';
 import { type Carrier, describeCarriers, openCarrier } from './carriers-behaviour.ts';
 import { describeErasure } from './erasure-behaviour.ts';
 import { describeOrders } from './orders-behaviour.ts';
+import { describeParcelSearch } from './parcel-search-behaviour.ts';
 import { describeReads } from './reads-behaviour.ts';
 import { describeReturns } from './returns-behaviour.ts';
 import { describeShipments } from './shipments-behaviour.ts';
@@ -30,6 +31,7 @@ describe('one process on embedded PostgreSQL', () => {
   describeOrders(() => system);
   describeShipments(() => system);
   describeTracking(() => system);
+  describeParcelSearch(() => system);
   describeCarriers(
     () => system,
     () => carrier,

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect } from '@jest/globals';
 import { type Carrier, describeCarriers, openCarrier } from './carriers-behaviour.ts';
 import { describeErasure } from './erasure-behaviour.ts';
 import { describeOrders } from './orders-behaviour.ts';
+import { describeParcelSearch } from './parcel-search-behaviour.ts';
 import { describeReads } from './reads-behaviour.ts';
 import { describeReturns } from './returns-behaviour.ts';
 import { describeShipments } from './shipments-behaviour.ts';
@@ -28,6 +29,7 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'one
   describeOrders(() => system);
   describeShipments(() => system);
   describeTracking(() => system);
+  describeParcelSearch(() => system);
   describeCarriers(
     () => system,
     () => carrier,

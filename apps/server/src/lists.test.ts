@@ -25,6 +25,7 @@ const elsewhere = new Set([
   // Tables of their own: services/tracking.
   '/caudal.tracking.v1.TrackingQueryService/ListParcels',
   '/caudal.tracking.v1.TrackingQueryService/ListTraces',
+  '/caudal.tracking.v1.TrackingQueryService/SearchParcels',
 ]);
 
 test('every list of the contract is walked here', () => {

@@ -78,7 +78,7 @@ export interface WorkerTools<S extends Settings> extends Tools<S>, OwnStores {
 
 export interface QueryTools<S extends Settings> extends Tools<S> {
   /** The context's own, for reading tables of its own. */
-  database: Transaction;
+  database: Pick<Database, 'query' | 'transaction'>;
   /** The views of one of the context's projections. */
   views<V>(projection: AnyProjection<V>): ViewReader<V>;
   /** The same with search, for projections in the search store. */

@@ -13,6 +13,7 @@ import { trackingService } from './commands/tracking-service.ts';
 import { parcelDecider } from './domain/parcel-stream.ts';
 import { inboxOldest, inboxTraces, pendingChanges } from './gauges/backlog.ts';
 import { carrierPolls } from './jobs/carrier-polls.ts';
+import { fillParcelPlaces } from './jobs/fill-places.ts';
 import { forgetOldTransits } from './jobs/forget-transits.ts';
 import { makePartitions } from './jobs/make-partitions.ts';
 import { migrations } from './migrations.ts';
@@ -67,7 +68,7 @@ export const tracking = defineContext({
     // The first to be stopped is the last.
     return [announcer, worker];
   },
-  jobs: [makePartitions, carrierPolls(), forgetOldTransits],
+  jobs: [makePartitions, carrierPolls(), forgetOldTransits, fillParcelPlaces],
   gauges: [inboxTraces, inboxOldest, pendingChanges],
   sagas: ({ aggregates, client, database, clock, signal, settings }) => {
     const saga = parcelSaga({

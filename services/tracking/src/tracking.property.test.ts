@@ -1,5 +1,5 @@
 /** Any order, repetition and division of traces, with batches that fail on the way, gives the same rows. */
-import { ParcelStatus, Trace } from '@caudal/contract/gen/caudal/tracking/v1/tracking.ts';
+import { ParcelStatus, type Place, Trace } from '@caudal/contract/gen/caudal/tracking/v1/tracking.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { randomFrom } from '@caudal/testing/random.ts';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
@@ -16,6 +16,15 @@ function shuffled<T>(list: readonly T[], random: () => number): T[] {
 const received = new Date('2026-11-01T00:00:00Z');
 const statuses = Object.values(ParcelStatus);
 
+/** With or without a position. */
+function placeOf(random: () => number): Place {
+  const at = () => Math.floor(random() * 1_000);
+  return {
+    ...{ name: `Depot ${at()}`, country: '' },
+    position: random() < 0.7 ? { latitudeE7: at(), longitudeE7: at() } : undefined,
+  };
+}
+
 /** Traces of six parcels over two months, some with ids. */
 function history(random: () => number): Trace[] {
   return Array.from({ length: 240 }, (_, index) =>
@@ -24,6 +33,7 @@ function history(random: () => number): Trace[] {
       detail: `${index}`,
       eventId: random() < 0.3 ? `E${index}` : '',
       receiveTime: received,
+      place: random() < 0.5 ? placeOf(random) : undefined,
       eta: random() < 0.2 ? new Date(Date.UTC(2026, 10, 1 + Math.floor(random() * 20))) : undefined,
     }),
   );
@@ -32,9 +42,9 @@ function history(random: () => number): Trace[] {
 /** What the rows say, without what tells of how they were written. */
 async function rowsOf({ database }: World) {
   const rows = await database.query<{ state: string }>({
-    text: `SELECT parcel::text, tracking_number, status, done, first_at, last_at, last_day::text, eta, traces, state,
+    text: `SELECT parcel::text, tracking_number, status, done, first_at, last_at, last_day::text, eta, traces, state, place::text, latitude_e7, longitude_e7, words,
         (SELECT count(*)::int FROM traces t WHERE t.parcel = p.parcel) AS stored
-      FROM parcels p ORDER BY parcel`,
+      FROM parcels p JOIN parcel_places USING (parcel) ORDER BY parcel`,
   });
   return rows.map((row) => ({ ...row, state: JSON.parse(row.state) }));
 }
@@ -50,7 +60,8 @@ describeWith(['postgres'], 'traces', () => {
     'in any order, repeated and divided, come to the same parcels: seed %i',
     async (seed) => {
       const [ordered, other] = worlds as [World, World];
-      for (const { database } of worlds) await database.query({ text: 'TRUNCATE traces, parcels, parcel_changes' });
+      for (const { database } of worlds)
+        await database.query({ text: 'TRUNCATE traces, parcels, parcel_places, parcel_changes' });
       const random = randomFrom(seed);
       const traces = history(random);
       const encoded = traces.map((one) => Trace.encode(one).finish());

@@ -256,7 +256,7 @@ describeWith(['postgres'], 'the inbox', () => {
     await world.queue.put(bodies);
     const lane = world.queue.lane({ pollMs: 10 });
     const signal = new AbortController().signal;
-    for (let failAt = 1; failAt <= 9; failAt++) {
+    for (let failAt = 1; failAt <= 12; failAt++) {
       let statements = 0;
       const taking = lane.take(
         100,

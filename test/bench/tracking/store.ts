@@ -84,7 +84,7 @@ export async function openTraceStore({ url, broker }: { url: string; broker?: Br
     copy,
     /** Deletes all traces and parcels. */
     async empty(): Promise<void> {
-      await database.query({ text: 'TRUNCATE traces, parcels, parcel_changes, trace_inbox' });
+      await database.query({ text: 'TRUNCATE traces, parcels, parcel_places, parcel_changes, trace_inbox' });
     },
     /** A hash of each parcel's row, without what tells of how it was written. */
     async parcels(): Promise<Map<string, string>> {

@@ -32,7 +32,10 @@ const changeable = [
 const own: Record<string, { changeable: string[]; definers: string[] }> = {
   carts: { changeable: ['cart_commands', 'carts'], definers: [] },
   tracking: {
-    changeable: ['carrier_polls', 'parcel_changes', 'parcels', 'trace_inbox', 'transit_sketches'],
+    changeable: [
+      ...['carrier_polls', 'parcel_changes', 'parcel_places', 'parcel_places_filled', 'parcels', 'trace_inbox'],
+      'transit_sketches',
+    ],
     definers: ['make_trace_partitions', 'make_trace_partitions'],
   },
 };

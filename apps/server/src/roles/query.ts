@@ -14,7 +14,7 @@ export function addQueries(app: App): void {
     app.services.push(
       ...local.context.queries({
         ...app.toolsOf(local),
-        database: { query: local.database.query },
+        database: { query: local.database.query, transaction: local.database.transaction },
         views: (projection) => viewReader(readerOptions(app, local, projection)),
         search: (projection) => searchReader(readerOptions(app, local, projection)),
         interest: (kind) => app.stores.interest.in(kind),

@@ -3,10 +3,11 @@ import { pageLimit } from '@caudal/context/page-limit.ts';
 import { Trace, TrackingQueryServiceService } from '@caudal/contract/gen/caudal/tracking/v1/tracking.ts';
 import { notFound } from '@caudal/kernel/errors.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
-import type { Transaction } from '@caudal/postgres/database.ts';
+import type { Database } from '@caudal/postgres/database.ts';
 import { decodeToken, encodeToken, type Shape } from '@caudal/projections/queries/page-token.ts';
 import { service } from '@caudal/rpc/types.ts';
 import { parcelId } from '../domain/parcel-id.ts';
+import { searchParcels } from '../search/search-parcels.ts';
 import { arrivalOf } from './arrival.ts';
 import { type ListedParcel, listStatement, tokenBehind } from './list-parcels.ts';
 import { type ParcelColumns, parcelColumns, parcelMessage } from './parcel-message.ts';
@@ -16,7 +17,12 @@ interface Named {
   trackingNumber: string;
 }
 
-export function trackingQueryService({ database, clock }: { database: Transaction; clock: Clock }) {
+interface Tools {
+  database: Pick<Database, 'query' | 'transaction'>;
+  clock: Clock;
+}
+
+export function trackingQueryService({ database, clock }: Tools) {
   return service(TrackingQueryServiceService, {
     async getParcel(request, call) {
       const row = await read(request);
@@ -65,6 +71,8 @@ export function trackingQueryService({ database, clock }: { database: Transactio
         nextPageToken: rows.length > limit ? tokenBehind(request, page.at(-1)!) : '',
       };
     },
+
+    searchParcels: (request) => searchParcels(database, request),
   });
 
   async function read({ carrier, trackingNumber }: Named): Promise<ParcelColumns> {

@@ -13,6 +13,8 @@ export interface JudgedParcel {
   state: ParcelState;
   /** Whether its status is another one than before. */
   changed: boolean;
+  /** Whether it is elsewhere than before, or was nowhere. */
+  moved: boolean;
   /** How many traces are new, and when the first and the last of them happened. */
   traces: number;
   firstAt: number;

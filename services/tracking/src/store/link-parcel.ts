@@ -3,6 +3,7 @@ import type { ParcelAttached } from '@caudal/contract/gen/caudal/tracking/v1/eve
 import type { Database, Transaction } from '@caudal/postgres/database.ts';
 import { carrierKey } from '../domain/parcel-id.ts';
 import { beginPolls } from './carrier-polls.ts';
+import { nameParcel } from './parcel-places.ts';
 
 export interface Link {
   shipment: ParcelAttached;
@@ -48,6 +49,7 @@ export async function linkParcel(
         ...[shipmentId, orderId, customerId, shipmentVersion, destination ?? null],
       ],
     });
+    await nameParcel(tx, parcel, trackingNumber);
     if (asked.has(carrierKey(carrier))) await beginPolls(tx, { parcel, shipmentId, now });
   });
 }

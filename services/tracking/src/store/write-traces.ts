@@ -15,6 +15,7 @@ import { hasTransit } from '../domain/transit.ts';
 import { traceOf } from '../trace-message.ts';
 import { changeParcels, insertParcels, type JudgedParcel, noteChanges } from './change-parcels.ts';
 import { type LockedParcel, lockParcels } from './lock-parcels.ts';
+import { isSamePlace, writePlaces } from './parcel-places.ts';
 import { learnTransits } from './transit-sketches.ts';
 
 /** A trace of a batch, decoded once. Its bytes are stored as they came. */
@@ -74,6 +75,10 @@ export async function writeTraces(tx: Transaction, bodies: readonly Uint8Array[]
   await changeParcels(tx, changed);
   const judged = [...made, ...changed];
   await noteChanges(tx, judged);
+  await writePlaces(
+    tx,
+    judged.flatMap(({ row, state, moved }) => (moved ? [{ ...row, place: state.place }] : [])),
+  );
   // Last, since all batches share the widest sketches.
   await learnTransits(
     tx,
@@ -177,6 +182,7 @@ function judgeParcels(rows: Row[], parcels: Map<string, LockedParcel>): JudgedPa
       row,
       state,
       changed: state.status !== before?.status,
+      moved: !before || !isSamePlace(before.place, state.place),
       traces: own.length,
       firstAt: Math.min(...times),
       lastAt: Math.max(...times),

@@ -441,7 +441,11 @@ export interface Parcel {
     | Date
     | undefined;
   /** When it arrives, and how sure that is. Absent if nothing is known, for a parcel that is not on its way to its recipient, and in lists. */
-  estimate: ArrivalEstimate | undefined;
+  estimate:
+    | ArrivalEstimate
+    | undefined;
+  /** How far its last place is from the point of the search, in metres. Only in a search within a distance. */
+  distanceMetres?: number | undefined;
 }
 
 /** When a parcel arrives. */
@@ -521,6 +525,79 @@ export interface ListParcelsRequest {
 }
 
 export interface ListParcelsResponse {
+  /** One page of parcels. */
+  parcels: Parcel[];
+  /** The page token of the next page. Empty at the end of the list. */
+  nextPageToken: string;
+}
+
+/** All places within a distance of a point. */
+export interface ParcelCircle {
+  /** The point. */
+  center:
+    | Position
+    | undefined;
+  /** The distance, in metres on the surface of a sphere. */
+  distanceMetres: number;
+}
+
+/** All places between two parallels and two meridians, borders included. */
+export interface ParcelBox {
+  /** The corner in the south-west. If it is east of the other one, the box reaches across the antimeridian. */
+  southWest:
+    | Position
+    | undefined;
+  /** The corner in the north-east, not south of the other one. */
+  northEast: Position | undefined;
+}
+
+/** All places within a polygon, borders included. Its edges are straight lines of a map whose axes are longitude and latitude. */
+export interface ParcelPolygon {
+  /**
+   * Its corners in their order. The last one is joined with the first. An edge takes the shorter way around the earth, so a polygon may
+   * reach across the antimeridian, but not around a pole.
+   */
+  points: Position[];
+}
+
+export interface SearchParcelsRequest {
+  /** Only the parcels of this customer. Required if the token allows only the caller's own. */
+  customerId: string;
+  /** Only parcels whose last place is within a distance of a point. At most one of within_distance, within_box and within_polygon is given. */
+  withinDistance:
+    | ParcelCircle
+    | undefined;
+  /** Only parcels whose last place is in a box. */
+  withinBox:
+    | ParcelBox
+    | undefined;
+  /** Only parcels whose last place is in a polygon. */
+  withinPolygon:
+    | ParcelPolygon
+    | undefined;
+  /** Only parcels with this status. */
+  status: ParcelStatus;
+  /** Only parcels of this carrier. */
+  carrier: string;
+  /** Only parcels whose tracking number begins so. Case and spaces do not count. */
+  trackingNumber: string;
+  /** Words, or their beginnings, of the name of the last place. All of them must be found. */
+  place: string;
+  /**
+   * "distance" (the nearest first; needs within_distance), "place" (needs an area), "last_trace_time desc", "tracking_number" or
+   * "create_time desc". Absent: distance within a distance, place in a box or polygon, tracking_number with a tracking number, else
+   * create_time desc.
+   */
+  orderBy: string;
+  /** The most items in the answer. Absent means 20; more than 100 counts as 100. */
+  pageSize: number;
+  /** The next page token of the previous answer. Absent for the first page. */
+  pageToken: string;
+  /** The fields to return; all of them if absent. */
+  readMask: string[] | undefined;
+}
+
+export interface SearchParcelsResponse {
   /** One page of parcels. */
   parcels: Parcel[];
   /** The page token of the next page. Empty at the end of the list. */
@@ -1564,6 +1641,7 @@ function createBaseParcel(): Parcel {
     createTime: undefined,
     updateTime: undefined,
     estimate: undefined,
+    distanceMetres: undefined,
   };
 }
 
@@ -1619,6 +1697,9 @@ export const Parcel: MessageFns<Parcel> = {
     }
     if (message.estimate !== undefined) {
       ArrivalEstimate.encode(message.estimate, writer.uint32(138).fork()).join();
+    }
+    if (message.distanceMetres !== undefined) {
+      writer.uint32(160).int32(message.distanceMetres);
     }
     return writer;
   },
@@ -1772,6 +1853,14 @@ export const Parcel: MessageFns<Parcel> = {
             message.estimate = ArrivalEstimate.decode(reader, reader.uint32());
             continue;
           }
+          case 20: {
+            if (tag !== 160) {
+              break;
+            }
+
+            message.distanceMetres = reader.int32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1855,6 +1944,11 @@ export const Parcel: MessageFns<Parcel> = {
         ? fromJsonTimestamp(object.update_time)
         : undefined,
       estimate: isSet(object.estimate) ? ArrivalEstimate.fromJSON(object.estimate) : undefined,
+      distanceMetres: isSet(object.distanceMetres)
+        ? globalThis.Number(object.distanceMetres)
+        : isSet(object.distance_metres)
+        ? globalThis.Number(object.distance_metres)
+        : undefined,
     };
   },
 
@@ -1911,6 +2005,9 @@ export const Parcel: MessageFns<Parcel> = {
     if (message.estimate !== undefined) {
       obj.estimate = ArrivalEstimate.toJSON(message.estimate);
     }
+    if (message.distanceMetres !== undefined) {
+      obj.distanceMetres = Math.round(message.distanceMetres);
+    }
     return obj;
   },
 
@@ -1940,6 +2037,7 @@ export const Parcel: MessageFns<Parcel> = {
     message.estimate = (object.estimate !== undefined && object.estimate !== null)
       ? ArrivalEstimate.fromPartial(object.estimate)
       : undefined;
+    message.distanceMetres = object.distanceMetres ?? undefined;
     return message;
   },
 };
@@ -2817,6 +2915,652 @@ export const ListParcelsResponse: MessageFns<ListParcelsResponse> = {
   },
 };
 
+function createBaseParcelCircle(): ParcelCircle {
+  return { center: undefined, distanceMetres: 0 };
+}
+
+export const ParcelCircle: MessageFns<ParcelCircle> = {
+  encode(message: ParcelCircle, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.center !== undefined) {
+      Position.encode(message.center, writer.uint32(10).fork()).join();
+    }
+    if (message.distanceMetres !== 0) {
+      writer.uint32(16).int32(message.distanceMetres);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ParcelCircle {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseParcelCircle();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.center = Position.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.distanceMetres = reader.int32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ParcelCircle {
+    return {
+      center: isSet(object.center) ? Position.fromJSON(object.center) : undefined,
+      distanceMetres: isSet(object.distanceMetres)
+        ? globalThis.Number(object.distanceMetres)
+        : isSet(object.distance_metres)
+        ? globalThis.Number(object.distance_metres)
+        : 0,
+    };
+  },
+
+  toJSON(message: ParcelCircle): unknown {
+    const obj: any = {};
+    if (message.center !== undefined) {
+      obj.center = Position.toJSON(message.center);
+    }
+    if (message.distanceMetres !== 0) {
+      obj.distanceMetres = Math.round(message.distanceMetres);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ParcelCircle>, I>>(base?: I): ParcelCircle {
+    return ParcelCircle.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ParcelCircle>, I>>(object: I): ParcelCircle {
+    const message = createBaseParcelCircle();
+    message.center = (object.center !== undefined && object.center !== null)
+      ? Position.fromPartial(object.center)
+      : undefined;
+    message.distanceMetres = object.distanceMetres ?? 0;
+    return message;
+  },
+};
+
+function createBaseParcelBox(): ParcelBox {
+  return { southWest: undefined, northEast: undefined };
+}
+
+export const ParcelBox: MessageFns<ParcelBox> = {
+  encode(message: ParcelBox, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.southWest !== undefined) {
+      Position.encode(message.southWest, writer.uint32(10).fork()).join();
+    }
+    if (message.northEast !== undefined) {
+      Position.encode(message.northEast, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ParcelBox {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseParcelBox();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.southWest = Position.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.northEast = Position.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ParcelBox {
+    return {
+      southWest: isSet(object.southWest)
+        ? Position.fromJSON(object.southWest)
+        : isSet(object.south_west)
+        ? Position.fromJSON(object.south_west)
+        : undefined,
+      northEast: isSet(object.northEast)
+        ? Position.fromJSON(object.northEast)
+        : isSet(object.north_east)
+        ? Position.fromJSON(object.north_east)
+        : undefined,
+    };
+  },
+
+  toJSON(message: ParcelBox): unknown {
+    const obj: any = {};
+    if (message.southWest !== undefined) {
+      obj.southWest = Position.toJSON(message.southWest);
+    }
+    if (message.northEast !== undefined) {
+      obj.northEast = Position.toJSON(message.northEast);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ParcelBox>, I>>(base?: I): ParcelBox {
+    return ParcelBox.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ParcelBox>, I>>(object: I): ParcelBox {
+    const message = createBaseParcelBox();
+    message.southWest = (object.southWest !== undefined && object.southWest !== null)
+      ? Position.fromPartial(object.southWest)
+      : undefined;
+    message.northEast = (object.northEast !== undefined && object.northEast !== null)
+      ? Position.fromPartial(object.northEast)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseParcelPolygon(): ParcelPolygon {
+  return { points: [] };
+}
+
+export const ParcelPolygon: MessageFns<ParcelPolygon> = {
+  encode(message: ParcelPolygon, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.points) {
+      Position.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ParcelPolygon {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseParcelPolygon();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.points.push(Position.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ParcelPolygon {
+    return {
+      points: globalThis.Array.isArray(object?.points) ? object.points.map((e: any) => Position.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: ParcelPolygon): unknown {
+    const obj: any = {};
+    if (message.points?.length) {
+      obj.points = message.points.map((e) => Position.toJSON(e));
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ParcelPolygon>, I>>(base?: I): ParcelPolygon {
+    return ParcelPolygon.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ParcelPolygon>, I>>(object: I): ParcelPolygon {
+    const message = createBaseParcelPolygon();
+    message.points = object.points?.map((e) => Position.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseSearchParcelsRequest(): SearchParcelsRequest {
+  return {
+    customerId: "",
+    withinDistance: undefined,
+    withinBox: undefined,
+    withinPolygon: undefined,
+    status: 0,
+    carrier: "",
+    trackingNumber: "",
+    place: "",
+    orderBy: "",
+    pageSize: 0,
+    pageToken: "",
+    readMask: undefined,
+  };
+}
+
+export const SearchParcelsRequest: MessageFns<SearchParcelsRequest> = {
+  encode(message: SearchParcelsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.customerId !== "") {
+      writer.uint32(10).string(message.customerId);
+    }
+    if (message.withinDistance !== undefined) {
+      ParcelCircle.encode(message.withinDistance, writer.uint32(18).fork()).join();
+    }
+    if (message.withinBox !== undefined) {
+      ParcelBox.encode(message.withinBox, writer.uint32(26).fork()).join();
+    }
+    if (message.withinPolygon !== undefined) {
+      ParcelPolygon.encode(message.withinPolygon, writer.uint32(34).fork()).join();
+    }
+    if (message.status !== 0) {
+      writer.uint32(40).int32(message.status);
+    }
+    if (message.carrier !== "") {
+      writer.uint32(50).string(message.carrier);
+    }
+    if (message.trackingNumber !== "") {
+      writer.uint32(58).string(message.trackingNumber);
+    }
+    if (message.place !== "") {
+      writer.uint32(66).string(message.place);
+    }
+    if (message.orderBy !== "") {
+      writer.uint32(74).string(message.orderBy);
+    }
+    if (message.pageSize !== 0) {
+      writer.uint32(80).int32(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      writer.uint32(90).string(message.pageToken);
+    }
+    if (message.readMask !== undefined) {
+      FieldMask.encode(FieldMask.wrap(message.readMask), writer.uint32(98).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SearchParcelsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSearchParcelsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.customerId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.withinDistance = ParcelCircle.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.withinBox = ParcelBox.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.withinPolygon = ParcelPolygon.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.status = reader.int32() as any;
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.carrier = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.trackingNumber = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.place = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.orderBy = reader.string();
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.pageSize = reader.int32();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.readMask = FieldMask.unwrap(FieldMask.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SearchParcelsRequest {
+    return {
+      customerId: isSet(object.customerId)
+        ? globalThis.String(object.customerId)
+        : isSet(object.customer_id)
+        ? globalThis.String(object.customer_id)
+        : "",
+      withinDistance: isSet(object.withinDistance)
+        ? ParcelCircle.fromJSON(object.withinDistance)
+        : isSet(object.within_distance)
+        ? ParcelCircle.fromJSON(object.within_distance)
+        : undefined,
+      withinBox: isSet(object.withinBox)
+        ? ParcelBox.fromJSON(object.withinBox)
+        : isSet(object.within_box)
+        ? ParcelBox.fromJSON(object.within_box)
+        : undefined,
+      withinPolygon: isSet(object.withinPolygon)
+        ? ParcelPolygon.fromJSON(object.withinPolygon)
+        : isSet(object.within_polygon)
+        ? ParcelPolygon.fromJSON(object.within_polygon)
+        : undefined,
+      status: isSet(object.status) ? parcelStatusFromJSON(object.status) : 0,
+      carrier: isSet(object.carrier) ? globalThis.String(object.carrier) : "",
+      trackingNumber: isSet(object.trackingNumber)
+        ? globalThis.String(object.trackingNumber)
+        : isSet(object.tracking_number)
+        ? globalThis.String(object.tracking_number)
+        : "",
+      place: isSet(object.place) ? globalThis.String(object.place) : "",
+      orderBy: isSet(object.orderBy)
+        ? globalThis.String(object.orderBy)
+        : isSet(object.order_by)
+        ? globalThis.String(object.order_by)
+        : "",
+      pageSize: isSet(object.pageSize)
+        ? globalThis.Number(object.pageSize)
+        : isSet(object.page_size)
+        ? globalThis.Number(object.page_size)
+        : 0,
+      pageToken: isSet(object.pageToken)
+        ? globalThis.String(object.pageToken)
+        : isSet(object.page_token)
+        ? globalThis.String(object.page_token)
+        : "",
+      readMask: isSet(object.readMask)
+        ? FieldMask.unwrap(FieldMask.fromJSON(object.readMask))
+        : isSet(object.read_mask)
+        ? FieldMask.unwrap(FieldMask.fromJSON(object.read_mask))
+        : undefined,
+    };
+  },
+
+  toJSON(message: SearchParcelsRequest): unknown {
+    const obj: any = {};
+    if (message.customerId !== "") {
+      obj.customerId = message.customerId;
+    }
+    if (message.withinDistance !== undefined) {
+      obj.withinDistance = ParcelCircle.toJSON(message.withinDistance);
+    }
+    if (message.withinBox !== undefined) {
+      obj.withinBox = ParcelBox.toJSON(message.withinBox);
+    }
+    if (message.withinPolygon !== undefined) {
+      obj.withinPolygon = ParcelPolygon.toJSON(message.withinPolygon);
+    }
+    if (message.status !== 0) {
+      obj.status = parcelStatusToJSON(message.status);
+    }
+    if (message.carrier !== "") {
+      obj.carrier = message.carrier;
+    }
+    if (message.trackingNumber !== "") {
+      obj.trackingNumber = message.trackingNumber;
+    }
+    if (message.place !== "") {
+      obj.place = message.place;
+    }
+    if (message.orderBy !== "") {
+      obj.orderBy = message.orderBy;
+    }
+    if (message.pageSize !== 0) {
+      obj.pageSize = Math.round(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      obj.pageToken = message.pageToken;
+    }
+    if (message.readMask !== undefined) {
+      obj.readMask = FieldMask.toJSON(FieldMask.wrap(message.readMask));
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<SearchParcelsRequest>, I>>(base?: I): SearchParcelsRequest {
+    return SearchParcelsRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<SearchParcelsRequest>, I>>(object: I): SearchParcelsRequest {
+    const message = createBaseSearchParcelsRequest();
+    message.customerId = object.customerId ?? "";
+    message.withinDistance = (object.withinDistance !== undefined && object.withinDistance !== null)
+      ? ParcelCircle.fromPartial(object.withinDistance)
+      : undefined;
+    message.withinBox = (object.withinBox !== undefined && object.withinBox !== null)
+      ? ParcelBox.fromPartial(object.withinBox)
+      : undefined;
+    message.withinPolygon = (object.withinPolygon !== undefined && object.withinPolygon !== null)
+      ? ParcelPolygon.fromPartial(object.withinPolygon)
+      : undefined;
+    message.status = object.status ?? 0;
+    message.carrier = object.carrier ?? "";
+    message.trackingNumber = object.trackingNumber ?? "";
+    message.place = object.place ?? "";
+    message.orderBy = object.orderBy ?? "";
+    message.pageSize = object.pageSize ?? 0;
+    message.pageToken = object.pageToken ?? "";
+    message.readMask = object.readMask ?? undefined;
+    return message;
+  },
+};
+
+function createBaseSearchParcelsResponse(): SearchParcelsResponse {
+  return { parcels: [], nextPageToken: "" };
+}
+
+export const SearchParcelsResponse: MessageFns<SearchParcelsResponse> = {
+  encode(message: SearchParcelsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.parcels) {
+      Parcel.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(18).string(message.nextPageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SearchParcelsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSearchParcelsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.parcels.push(Parcel.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SearchParcelsResponse {
+    return {
+      parcels: globalThis.Array.isArray(object?.parcels) ? object.parcels.map((e: any) => Parcel.fromJSON(e)) : [],
+      nextPageToken: isSet(object.nextPageToken)
+        ? globalThis.String(object.nextPageToken)
+        : isSet(object.next_page_token)
+        ? globalThis.String(object.next_page_token)
+        : "",
+    };
+  },
+
+  toJSON(message: SearchParcelsResponse): unknown {
+    const obj: any = {};
+    if (message.parcels?.length) {
+      obj.parcels = message.parcels.map((e) => Parcel.toJSON(e));
+    }
+    if (message.nextPageToken !== "") {
+      obj.nextPageToken = message.nextPageToken;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<SearchParcelsResponse>, I>>(base?: I): SearchParcelsResponse {
+    return SearchParcelsResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<SearchParcelsResponse>, I>>(object: I): SearchParcelsResponse {
+    const message = createBaseSearchParcelsResponse();
+    message.parcels = object.parcels?.map((e) => Parcel.fromPartial(e)) || [];
+    message.nextPageToken = object.nextPageToken ?? "";
+    return message;
+  },
+};
+
 /** Takes traces in. */
 export type TrackingServiceService = typeof TrackingServiceService;
 export const TrackingServiceService = {
@@ -2899,6 +3643,20 @@ export const TrackingQueryServiceService = {
     responseSerialize: (value: ListParcelsResponse): Buffer => Buffer.from(ListParcelsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListParcelsResponse => ListParcelsResponse.decode(value),
   },
+  /**
+   * Finds parcels by where they were last, by the beginning of their tracking number, and by words of the place. A page may be shorter than
+   * asked for, or empty, and not be the last one: it ends when 10,000 parcels were looked at.
+   */
+  searchParcels: {
+    path: "/caudal.tracking.v1.TrackingQueryService/SearchParcels" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: SearchParcelsRequest): Buffer => Buffer.from(SearchParcelsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): SearchParcelsRequest => SearchParcelsRequest.decode(value),
+    responseSerialize: (value: SearchParcelsResponse): Buffer =>
+      Buffer.from(SearchParcelsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): SearchParcelsResponse => SearchParcelsResponse.decode(value),
+  },
 } as const;
 
 export interface TrackingQueryServiceServer extends UntypedServiceImplementation {
@@ -2908,6 +3666,11 @@ export interface TrackingQueryServiceServer extends UntypedServiceImplementation
   listTraces: handleUnaryCall<ListTracesRequest, ListTracesResponse>;
   /** Parcels without their traces, the newest first; late ones by their expected time, silent ones by their last trace. */
   listParcels: handleUnaryCall<ListParcelsRequest, ListParcelsResponse>;
+  /**
+   * Finds parcels by where they were last, by the beginning of their tracking number, and by words of the place. A page may be shorter than
+   * asked for, or empty, and not be the last one: it ends when 10,000 parcels were looked at.
+   */
+  searchParcels: handleUnaryCall<SearchParcelsRequest, SearchParcelsResponse>;
 }
 
 function bytesFromBase64(b64: string): Uint8Array {
