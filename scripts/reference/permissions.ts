@@ -9,7 +9,7 @@ export function permissionsPage(): string {
     '# Methods and permissions',
     '',
     "A token lists permissions in its claim `scope`. `orders.orders.read` is for the caller's own orders, if the method",
-    "has an owner; `orders.orders.read:any` is for all orders. Methods without a REST route are [streams](../streams.md), over gRPC only, or",
+    'has an owner; `orders.orders.read:any` is for all orders. Methods without a REST route are [streams](../streams.md), over gRPC only, or',
     "internal: only Caudal's own services call them, over gRPC. [api.md](../api.md#permissions) says how this is checked.",
     '',
     '"Served" says how a method differs from most methods, as [api.md](../api.md#how-a-method-is-served) explains: a status',
@@ -31,7 +31,13 @@ export function permissionsPage(): string {
 function row(method: MethodContract): string[] {
   const { name, http, access, stream } = method;
   const routes = http.map(({ method: verb, template }) => `\`${verb} ${template}\``);
-  return [name, routes.join(', ') || (access.internal ? 'internal' : stream ? 'none: a stream' : 'none'), permissionOf(access), ownerOf(access), servedOf(method)];
+  return [
+    name,
+    routes.join(', ') || (access.internal ? 'internal' : stream ? 'none: a stream' : 'none'),
+    permissionOf(access),
+    ownerOf(access),
+    servedOf(method),
+  ];
 }
 
 function permissionOf({ authentication, permission, scopeField, webhook }: MethodContract['access']): string {

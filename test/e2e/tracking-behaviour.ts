@@ -89,7 +89,9 @@ export function describeTracking(system: () => System): void {
         }
         stream.finish();
         expect(await stream.error()).toBeUndefined();
-        expect(stream.answers.map(({ accepted, error }) => [accepted, error])).toEqual(numbers.map(() => [1, undefined]));
+        expect(stream.answers.map(({ accepted, error }) => [accepted, error])).toEqual(
+          numbers.map(() => [1, undefined]),
+        );
       } finally {
         client.close();
       }

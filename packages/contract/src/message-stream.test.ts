@@ -7,7 +7,9 @@ const { request, response, access } = method('tracking.v1.TrackingService/Stream
 const good: MessageStreamOf = { path: '/x', kind: 'bidi_streaming', request, response, http: [], access };
 
 test('a method with streams has an answer with an error; others have no streams', () => {
-  expect(method('tracking.v1.TrackingService/StreamTraces').stream).toEqual({ errorField: response.field.error!.number });
+  expect(method('tracking.v1.TrackingService/StreamTraces').stream).toEqual({
+    errorField: response.field.error!.number,
+  });
   expect(messageStreamOf(good)).toEqual({ errorField: 3 });
   expect(method('tracking.v1.TrackingService/RecordTraces').stream).toBeUndefined();
 });

@@ -91,7 +91,9 @@ export interface CallOptions {
 
 /** A service as its callers use it: one function per method without streams. It fails with CaudalError only. */
 export type Client<Definition> = {
-  [Name in keyof Definition as Definition[Name] extends { requestStream: true } ? never : Name]: Definition[Name] extends {
+  [Name in keyof Definition as Definition[Name] extends { requestStream: true }
+    ? never
+    : Name]: Definition[Name] extends {
     requestSerialize: (value: infer Request) => unknown;
     responseSerialize: (value: infer Response) => unknown;
   }

@@ -39,8 +39,7 @@ describeWith(['postgres'], 'a stream of traces', () => {
     clients.push(client);
     return { server, open: () => client.open(streamTraces) };
   }
-  const count = async ({ database }: World, text: string) =>
-    (await database.query<{ n: number }>({ text }))[0]!.n;
+  const count = async ({ database }: World, text: string) => (await database.query<{ n: number }>({ text }))[0]!.n;
   const inInbox = (of: World) => count(of, 'SELECT coalesce(sum(traces), 0)::int AS n FROM trace_inbox');
   const written = (of: World) => count(of, 'SELECT count(*)::int AS n FROM traces');
 
@@ -54,8 +53,14 @@ describeWith(['postgres'], 'a stream of traces', () => {
     expect(await inInbox(of)).toBe(2);
     expect(stream.answers[0]).toMatchObject({ accepted: 2, error: undefined });
     expect(stream.answers[0]!.results.map(({ outcome, reason }) => [outcome, reason])).toEqual([
-      ...[[TRACE_OUTCOME_ACCEPTED, ''], [TRACE_OUTCOME_REFUSED, 'HAPPEN_TIME_MISSING']],
-      ...[[TRACE_OUTCOME_ACCEPTED, ''], [TRACE_OUTCOME_DUPLICATE, '']],
+      ...[
+        [TRACE_OUTCOME_ACCEPTED, ''],
+        [TRACE_OUTCOME_REFUSED, 'HAPPEN_TIME_MISSING'],
+      ],
+      ...[
+        [TRACE_OUTCOME_ACCEPTED, ''],
+        [TRACE_OUTCOME_DUPLICATE, ''],
+      ],
     ]);
     // A chunk that is wrong as a whole hinders no other.
     stream.write({ traces: [trace('', 1)] });

@@ -94,7 +94,7 @@ test('asks before each message but the first, and ends if it may not be read', a
 
 test('asks while no message comes, too, and ends after a while', async () => {
   let asked = 0;
-  const idle = opened({ stillAllowed: async () => void asked++ }, { idleMs: 1_500 });
+  const idle = opened({ stillAllowed: async () => void asked++ }, { idleMs: 3_500 });
   idle.want();
   const refusal = unavailable('credentials');
   const refused = opened({ stillAllowed: () => Promise.reject(refusal) });

@@ -69,8 +69,7 @@ export function messageStreams(options: MessageStreamsOptions, refusals: Refusal
         const of = { header: readerOf(metadata), address, refused: known };
         const refused = { ...of, authenticate: () => Promise.reject(error) };
         const outcome = await pipeline.run(endpoint, { ...refused, decode: () => undefined, encode: () => undefined });
-        if (!outcome.ok)
-          refuseStream(call, toStatus(outcome.error, replyMetadata(outcome.requestId, outcome.error)));
+        if (!outcome.ok) refuseStream(call, toStatus(outcome.error, replyMetadata(outcome.requestId, outcome.error)));
       };
       const look = async (metadata: Noted, admit: (metadata: Metadata) => void) => {
         try {
