@@ -9,8 +9,8 @@ export function permissionsPage(): string {
     '# Methods and permissions',
     '',
     "A token lists permissions in its claim `scope`. `orders.orders.read` is for the caller's own orders, if the method",
-    "has an owner; `orders.orders.read:any` is for all orders. Methods without a REST route are internal: only Caudal's own",
-    'services call them, over gRPC. [api.md](../api.md#permissions) says how this is checked.',
+    'has an owner; `orders.orders.read:any` is for all orders. Methods without a REST route are [streams](../streams.md), over gRPC only, or',
+    "internal: only Caudal's own services call them, over gRPC. [api.md](../api.md#permissions) says how this is checked.",
     '',
     '"Served" says how a method differs from most methods, as [api.md](../api.md#how-a-method-is-served) explains: a status',
     'of success other than 200, a bound of the request other than 4 MiB, a class of rate limit other than `DEFAULT`.',
@@ -29,9 +29,15 @@ export function permissionsPage(): string {
 }
 
 function row(method: MethodContract): string[] {
-  const { name, http, access } = method;
+  const { name, http, access, stream } = method;
   const routes = http.map(({ method: verb, template }) => `\`${verb} ${template}\``);
-  return [name, routes.join(', ') || 'internal', permissionOf(access), ownerOf(access), servedOf(method)];
+  return [
+    name,
+    routes.join(', ') || (access.internal ? 'internal' : stream ? 'none: a stream' : 'none'),
+    permissionOf(access),
+    ownerOf(access),
+    servedOf(method),
+  ];
 }
 
 function permissionOf({ authentication, permission, scopeField, webhook }: MethodContract['access']): string {

@@ -6,7 +6,7 @@ import { table } from './markdown.ts';
 
 export function textsPage(): string {
   const methods = contract().methods();
-  const commands = methods.filter(({ http, noSideEffects }) => http.length > 0 && !noSideEffects);
+  const commands = methods.filter(({ http, stream, noSideEffects }) => (http.length > 0 || stream) && !noSideEffects);
   const rows = commands.flatMap((command) => freeTexts(command.request).map((text) => row(methods, command, text)));
   return [
     '# Free texts',

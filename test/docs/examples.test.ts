@@ -66,3 +66,8 @@ it('examples/place-an-order.ts', async () => {
     /^placed \S+; repeated: the same\norder \S+: ORDER_STATUS_CONFIRMED\nrefused: FAILED_PRECONDITION PRODUCT_NOT_SOLD/,
   );
 }, 90_000);
+
+it('examples/stream-traces.ts', async () => {
+  const said = await run(process.execPath, 'examples/stream-traces.ts', system.part('all').grpc);
+  expect(said).toBe('1000 traces are recorded, 0 chunks are left\n');
+}, 90_000);

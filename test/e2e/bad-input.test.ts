@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { everything } from '@caudal/cli/permissions.ts';
-import { contract } from '@caudal/contract/descriptors.ts';
+import { contract, type MethodContract } from '@caudal/contract/descriptors.ts';
 import { jsonToBytes } from '@caudal/rpc/rest/transcode.ts';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect } from '@jest/globals';
 import { type Api, type Json, placed, type Reply, roleOf } from './api.ts';
@@ -21,7 +21,9 @@ import { deliver, newCustomer, newProduct, orderAt, orderConfirmed, parcelOf, pl
 const withToken = contract()
   .methods()
   .filter(({ access }) => access.permission);
-const publicMethods = withToken.filter(({ access }) => !access.internal);
+const isPublic = ({ access }: MethodContract) => !access.internal;
+/** Those with routes. Methods with streams have none: they are tried over gRPC only. */
+const publicMethods = withToken.filter((method) => isPublic(method) && method.http.length > 0);
 
 /** Whose good request repeats what was done: its answer is the first one, whatever version the caller has read. */
 const repeats = new Set(['DeliverShipment']);
@@ -263,6 +265,11 @@ describe.each(publicMethods.map((method) => [method.name, method] as const))('%s
       expect(reply).toMatchObject({ status: 400, body: { violations: [{ field: 'page_token' }] } });
     }
   });
+});
+
+it('only methods with streams are public and have no route', async () => {
+  const unrouted = withToken.filter((method) => isPublic(method) && method.http.length === 0);
+  expect(unrouted.map(({ name }) => name)).toEqual(withToken.filter(({ stream }) => stream).map(({ name }) => name));
 });
 
 it('unknown paths', async () => {

@@ -1,5 +1,7 @@
 /** The behaviour of traces and parcels, in every form of the system. */
+import { Trace, TrackingServiceService } from '@caudal/contract/gen/caudal/tracking/v1/tracking.ts';
 import { newId } from '@caudal/kernel/ids.ts';
+import { streamClient } from '@caudal/rpc/testing/message-streams.ts';
 import { describe, expect } from '@jest/globals';
 import type { System } from './system.ts';
 import { systemTest } from './system-test.ts';
@@ -73,6 +75,32 @@ export function describeTracking(system: () => System): void {
         () => shipmentOf(wrong),
         (shipmentId) => !shipmentId,
       );
+    });
+
+    it('a stream of traces is answered chunk by chunk, and its parcels have their pages', async () => {
+      const numbers = Array.from({ length: 5 }, () => `S${newId()}`);
+      const client = streamClient(system().part(system().form === 'processes' ? 'command' : 'all').grpc);
+      try {
+        const as = await system().token({ subject: 'carrier', permissions: ['tracking.traces.write'] });
+        const stream = client.open(TrackingServiceService.streamTraces, { as });
+        for (const trackingNumber of numbers) {
+          const about = { carrier: 'acme', trackingNumber, happenTime: new Date(Date.now() - 60_000) };
+          stream.write({ traces: [Trace.fromPartial(about)] });
+        }
+        stream.finish();
+        expect(await stream.error()).toBeUndefined();
+        expect(stream.answers.map(({ accepted, error }) => [accepted, error])).toEqual(
+          numbers.map(() => [1, undefined]),
+        );
+      } finally {
+        client.close();
+      }
+      for (const trackingNumber of numbers)
+        await until(
+          `the page of ${trackingNumber}`,
+          () => api().send('GetParcel', { carrier: 'acme', trackingNumber }),
+          ({ status }) => status === 200,
+        );
     });
 
     it('traces that are wrong are refused by themselves', async () => {

@@ -1,5 +1,5 @@
 /** What must hold for every answer over gRPC, whatever the request. */
-import { fromBinary, type Message } from '@bufbuild/protobuf';
+import { fromBinary, type Message, toBinary } from '@bufbuild/protobuf';
 import { type Any, anyUnpack } from '@bufbuild/protobuf/wkt';
 import { contract } from '@caudal/contract/descriptors.ts';
 import { status } from '@grpc/grpc-js';
@@ -38,7 +38,8 @@ function codesFor({ method, message, excuses }: FuzzCall): Set<string> {
 }
 
 /** Checks an answer. */
-export function judge(call: FuzzCall, reply: GrpcReply, reasons: Reasons): Verdict {
+export function judge(call: FuzzCall, given: GrpcReply, reasons: Reasons): Verdict {
+  const reply = call.method.stream ? unfolded(call, given) : given;
   const faults: string[] = [];
   if (reply.ended !== 'answered') return { code: reply.ended, reason: '', faults: [`the call was ${reply.ended}`] };
   if (reply.httpStatus !== 200) faults.push(`HTTP ${reply.httpStatus}`);
@@ -61,6 +62,25 @@ export function judge(call: FuzzCall, reply: GrpcReply, reasons: Reasons): Verdi
   const ours = code !== 'DEADLINE_EXCEEDED' || details !== '';
   const { reason, wrong } = ours ? readDetails(details, text, code, reasons) : { reason: '', wrong: [] };
   return { code, reason, faults: [...faults, ...wrong] };
+}
+
+/** The answer of a method with streams whose message has an error, as if the error were that of a call. */
+function unfolded({ method }: FuzzCall, reply: GrpcReply): GrpcReply {
+  const [message] = messagesIn(reply.body) ?? [];
+  if (Number(reply.headers['grpc-status']) !== status.OK || !message) return reply;
+  const { error } = fromBinary(method.response, message) as Message & { error?: RpcStatus };
+  if (!error) return reply;
+  const bytes = toBinary(contract().registry.getMessage('google.rpc.Status')!, error);
+  return {
+    ...reply,
+    body: Buffer.of(),
+    headers: {
+      ...reply.headers,
+      'grpc-status': String(error.code),
+      'grpc-message': encodeURIComponent(error.message),
+      'grpc-status-details-bin': Buffer.from(bytes).toString('base64'),
+    },
+  };
 }
 
 function faultsOfAnswer({ method }: FuzzCall, body: Buffer): string[] {

@@ -1,7 +1,9 @@
 /** The checks of the fuzzers find what is wrong with an answer: a check that never complains would be useless. */
 import { contract } from '@caudal/contract/descriptors.ts';
+import { StreamTracesResponse } from '@caudal/contract/gen/caudal/tracking/v1/tracking.ts';
+import { Status } from '@caudal/contract/gen/google/rpc/status.ts';
 import { CaudalError, type Code } from '@caudal/kernel/errors.ts';
-import { toStatus } from '@caudal/rpc/errors.ts';
+import { statusBytes, toStatus } from '@caudal/rpc/errors.ts';
 import { toProblem } from '@caudal/rpc/rest/problem.ts';
 import { Metadata } from '@grpc/grpc-js';
 import { describe, expect, test } from '@jest/globals';
@@ -74,6 +76,18 @@ describe('the check of gRPC', () => {
     expect(judge(bounded(9), tooLarge, reasonsOfSize).faults).toEqual([]);
     expect(judge(bounded(10), tooLarge, reasonsOfSize).faults).toEqual(['code RESOURCE_EXHAUSTED']);
     expect(judge(bounded(9), answer(Buffer.of()), reasonsOfSize).faults).toContain('code OK');
+  });
+
+  test('sees what is wrong with an error in the answer of a stream', () => {
+    const ofStream = { ...call(), method: contract().method('/caudal.tracking.v1.TrackingService/StreamTraces') };
+    const faults = (code: Code, reason: string) => {
+      const error = Status.decode(statusBytes(new CaudalError(code, reason, 'x')));
+      const bytes = StreamTracesResponse.encode({ results: [], accepted: 0, error }).finish();
+      return judge(ofStream, answer(framed(bytes)), reasons).faults;
+    };
+    expect(faults('NOT_FOUND', 'ORDER_NOT_FOUND')).toEqual([]);
+    expect(faults('INTERNAL', 'INTERNAL')).toEqual(['code INTERNAL']);
+    expect(faults('ABORTED', 'ORDER_NOT_FOUND').join()).toContain('catalogued as NOT_FOUND');
   });
 
   test("accepts codes that the call's headers cause", () => {

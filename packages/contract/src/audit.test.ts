@@ -14,6 +14,7 @@ const exempt: Record<string, string> = {
   RecordFailedDelivery: "the carrier's program calls it; the log names the caller",
   DeliverShipment: 'the same',
   RecordTraces: "the carrier's program calls it, hundreds of times a second; each trace is kept as it came",
+  StreamTraces: 'the same',
 };
 
 test('every public command for which the permission alone decides is an act, or is exempt for a reason', () => {

@@ -26,6 +26,7 @@ import { type Access, type AccessMessage, accessOf } from './access.ts';
 import { type Audit, auditOf } from './audit.ts';
 import { commentsOf } from './comments.ts';
 import { type HttpRule, type HttpRuleMessage, httpRules } from './http-rule.ts';
+import { type MessageStream, messageStreamOf } from './message-stream.ts';
 import { type RawBody, rawBodyOf } from './raw-body.ts';
 import { type Reads, type ReadsMessage, readsOf } from './reads.ts';
 import { type Serving, servingOf } from './serving.ts';
@@ -44,6 +45,8 @@ export interface MethodContract extends Serving {
   reads: Reads;
   /** Set if a body over REST stays as it was sent. */
   rawBody: RawBody | undefined;
+  /** Set if its requests and answers are streams. */
+  stream: MessageStream | undefined;
   /** `idempotency_level = NO_SIDE_EFFECTS`: repeating it is safe. */
   noSideEffects: boolean;
   request: DescMessage;
@@ -167,9 +170,14 @@ export function load(bytes: Uint8Array): Contract {
       hasOption(descriptor, rawBody) ? (getOption(descriptor, rawBody) as unknown as RawBody) : undefined,
       { path, request, http: rules, access: allowed },
     );
+    const stream = messageStreamOf({
+      ...{ path, request, response, http: rules, access: allowed },
+      kind: descriptor.methodKind,
+    });
     const made: MethodContract = {
       ...{ path, service, name, http: rules, access: allowed, audit: audited, reads: reading },
       rawBody: raw,
+      stream,
       ...{ ...serving, noSideEffects, request, response },
     };
     methods.set(path, made);

@@ -43,6 +43,9 @@ export function toStatus(
   return { code: status[error.code], details: told.message, metadata };
 }
 
+/** The same as a google.rpc.Status, for an answer that has an error. */
+export const statusBytes = (error: CaudalError): Buffer => statusDetails(error, toldOf(error));
+
 /**
  * The CaudalError of an error that grpc-js reports. `peer` is the name of the called service, for messages. `gaveUp` is
  * true if this client cancelled the call.

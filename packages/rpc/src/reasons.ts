@@ -35,6 +35,11 @@ export const reasons = {
     meaning: 'The address and the headers have more than 16 KiB together. Send long texts in the body.',
   },
   REQUEST_TIMEOUT: { code: 'DEADLINE_EXCEEDED', meaning: 'The request did not arrive completely in time.' },
+  STREAM_ENDED: {
+    code: 'UNAVAILABLE',
+    meaning:
+      'The server reads no more of this stream: nothing has come for a while, or its connection ends. Open another one, and send again what has no answer.',
+  },
   UNSUPPORTED_MEDIA_TYPE: {
     code: 'INVALID_ARGUMENT',
     meaning: 'The body is not application/json, or it is compressed. Send uncompressed JSON.',

@@ -44,7 +44,10 @@ export interface Call {
   authorize(owner: string | undefined): void;
 }
 
-/** The handlers of a service: one function per method, named as in the generated definition. */
+/**
+ * The handlers of a service: one function per method, named as in the generated definition. Of a method with streams it is called for each
+ * message, several of a stream at once, and what it throws becomes the answer to that message.
+ */
 export type Handlers<Definition> = {
   [Name in keyof Definition]: Definition[Name] extends {
     requestSerialize: (value: infer Request) => unknown;
@@ -86,9 +89,11 @@ export interface CallOptions {
   idempotent?: boolean;
 }
 
-/** A service as its callers use it: one function per method. It fails with CaudalError only. */
+/** A service as its callers use it: one function per method without streams. It fails with CaudalError only. */
 export type Client<Definition> = {
-  [Name in keyof Definition]: Definition[Name] extends {
+  [Name in keyof Definition as Definition[Name] extends { requestStream: true }
+    ? never
+    : Name]: Definition[Name] extends {
     requestSerialize: (value: infer Request) => unknown;
     responseSerialize: (value: infer Response) => unknown;
   }

@@ -34,7 +34,7 @@ export function connect<Definition extends object>(
   { address, auth, tls, balancing = { policy: 'round-robin' } }: ConnectOptions,
 ): Client<Definition> & { close(): void } {
   takeGrpcLog();
-  const methods = Object.entries(definition) as [string, Method][];
+  const methods = (Object.entries(definition) as [string, Method][]).filter(([, { requestStream }]) => !requestStream);
   const peer = peerOf(methods);
   const paths = methods.map(([, { path }]) => path);
   const withRequestId = new Set(paths.filter(hasRequestId));

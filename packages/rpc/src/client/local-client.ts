@@ -64,10 +64,9 @@ export function localClient<Definition extends object>(
     throw new CaudalError(code, reason, message, { violations, retryAfterMs, metadata });
   };
 
-  const functions = (Object.entries(definition) as [string, Method][]).map(([name, method]) => [
-    name,
-    (request: unknown, options?: CallOptions) => call(method, request, options),
-  ]);
+  const functions = (Object.entries(definition) as [string, Method][])
+    .filter(([, { requestStream }]) => !requestStream)
+    .map(([name, method]) => [name, (request: unknown, options?: CallOptions) => call(method, request, options)]);
   return { ...Object.fromEntries(functions), close: () => {} };
 }
 

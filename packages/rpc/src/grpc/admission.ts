@@ -19,11 +19,11 @@ import { anyone, callerOf } from '../server/caller.ts';
 import { checkClientCertificate } from '../server/client-certificate.ts';
 import type { Endpoint } from '../server/endpoint.ts';
 import type { Pipeline } from '../server/pipeline.ts';
-import { RateLimited, rateHeaders } from '../server/rate-limits.ts';
 import { boundOf, tooLarge, tooSlow } from '../server/request-size.ts';
 import { allowStreams, openRefusalTurns, type RefusalTurns } from './connection-streams.ts';
 import { boundMessages, destroyStream, refuseStream } from './message-bound.ts';
-import { readerOf } from './metadata.ts';
+import { messageStreams } from './message-streams.ts';
+import { readerOf, replyMetadata } from './metadata.ts';
 import { type OpenStreams, openStreams } from './open-streams.ts';
 import { refuseRepeatedIn } from './repeated-headers.ts';
 
@@ -33,15 +33,6 @@ type Noted = Metadata & { [noted]?: Admitted };
 
 /** How the call with this metadata was admitted. */
 export const admittedOf = (metadata: Metadata): Admitted => (metadata as Noted)[noted]!;
-
-/** The metadata of an answer. `error`: of a refusal. */
-export function replyMetadata(requestId: string, error?: unknown): Metadata {
-  const metadata = new Metadata();
-  metadata.set(headerNames.requestId, requestId);
-  if (error instanceof RateLimited)
-    for (const [name, value] of Object.entries(rateHeaders(error.standing))) metadata.set(name, value);
-  return metadata;
-}
 
 export interface AdmissionOptions {
   endpoints: Endpoint[];
@@ -54,6 +45,8 @@ export interface AdmissionOptions {
   clientName: string | undefined;
   /** Streams of a connection whose caller is known. */
   connectionStreams: number;
+  /** Fires when the server takes no more calls; undefined: never. */
+  leaving: AbortSignal | undefined;
 }
 
 /** The interceptor of all calls. */
@@ -62,8 +55,10 @@ export function admissionInterceptor(options: AdmissionOptions): ServerIntercept
   const byPath = new Map(endpoints.map((endpoint) => [endpoint.contract.path, endpoint]));
   const streams: OpenStreams = openStreams(admission);
   const refusals = openRefusalTurns();
+  const messages = messageStreams(options, refusals);
   return ({ path }, call) => {
     const endpoint = byPath.get(path);
+    if (endpoint?.contract.stream) return messages.admit(endpoint, call);
     if (endpoint) return admitCall(options, refusals, endpoint, call);
     if (receiver && path === forwardMethod.path) return admitForwarding(options, refusals, receiver, call);
     // Health and reflection need no token.

@@ -25,6 +25,9 @@ export function allowStreams(call: ServerInterceptingCallInterface, streams: num
   session.settings({ maxConcurrentStreams: streams });
 }
 
+/** Whether the connection of this call ends: it was told to use another one, and its calls are finished. */
+export const isEnding = (call: ServerInterceptingCallInterface): boolean => sessionOf(call)?.closed === true;
+
 /** The client has given the stream up, and its place on the connection is free. */
 const isGone = (call: ServerInterceptingCallInterface): boolean =>
   (call as { stream?: { destroyed?: boolean } }).stream?.destroyed === true;

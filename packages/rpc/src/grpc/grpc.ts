@@ -11,11 +11,12 @@ import { whenEmitted } from '../server/deadline.ts';
 import type { Endpoint } from '../server/endpoint.ts';
 import type { Pipeline } from '../server/pipeline.ts';
 import { boundOf } from '../server/request-size.ts';
-import { admissionInterceptor, admittedOf, replyMetadata } from './admission.ts';
+import { admissionInterceptor, admittedOf } from './admission.ts';
 import { unknownStreams } from './connection-streams.ts';
 import { decode } from './decode.ts';
 import { takeGrpcLog } from './grpc-log.ts';
-import { readerOf } from './metadata.ts';
+import { serveStream } from './message-streams.ts';
+import { readerOf, replyMetadata } from './metadata.ts';
 
 export interface GrpcLimits {
   /** The most bytes of a request, for methods without a bound in the contract. Answers may be four times as long. */
@@ -48,16 +49,21 @@ export interface Doors {
 /** The overhead of a request in a message of forwarded calls: its headers, the token among them. */
 const envelopeBytes = 64 * 1024;
 
-/**
- * The server for these endpoints, and for calls that other processes forward if there is a receiver. It does not listen yet.
- * `clientName`: the name in the client certificates that calls of services need; absent: they need none.
- */
+export interface GrpcOptions {
+  /** Takes calls that other processes forward; absent: there are none. */
+  receiver?: Receiver | undefined;
+  /** The name in the client certificates that calls of services need; absent: they need none. */
+  clientName?: string | undefined;
+  /** Fires when the server takes no more calls: streams then end. */
+  leaving?: AbortSignal;
+}
+
+/** The server for these endpoints. It does not listen yet. */
 export function grpcServer(
   endpoints: Endpoint[],
   { pipeline, admission, authenticate }: Doors,
   limits: GrpcLimits,
-  receiver?: Receiver,
-  clientName?: string,
+  { receiver, clientName, leaving }: GrpcOptions = {},
 ): Server {
   takeGrpcLog();
   // The largest bound, for all messages, also of health and reflection. Each call then gets its own method's bound.
@@ -72,6 +78,7 @@ export function grpcServer(
         receiver,
         clientName,
         connectionStreams: limits.maxConcurrent + spareStreams,
+        leaving,
       }),
     ],
     'grpc.max_receive_message_length':
@@ -94,14 +101,14 @@ export function grpcServer(
     const same = (bytes: Buffer) => bytes;
     known.definition[name] = {
       path,
-      requestStream: false,
-      responseStream: false,
+      requestStream: endpoint.contract.stream !== undefined,
+      responseStream: endpoint.contract.stream !== undefined,
       requestSerialize: same,
       requestDeserialize: same,
       responseSerialize: same,
       responseDeserialize: same,
     };
-    known.handlers[name] = handlerOf(endpoint, { pipeline, admission });
+    known.handlers[name] = endpoint.contract.stream ? serveStream : handlerOf(endpoint, { pipeline, admission });
   }
   for (const { definition, handlers } of services.values()) server.addService(definition, handlers);
   if (receiver) server.addService({ Forward: forwardMethod }, { Forward: receiver.serve });

@@ -47,6 +47,11 @@ export function refuseStream(
   ending: Parameters<typeof call.sendStatus>[0],
 ): void {
   call.sendStatus(ending);
+  closeStream(call);
+}
+
+/** Ends the stream of a call that has its status, if its caller has not ended it. */
+export function closeStream(call: ServerInterceptingCallInterface): void {
   const { receivedHalfClose, stream } = call as Reader;
   if (!receivedHalfClose) stream?.close(constants.NGHTTP2_NO_ERROR);
 }
@@ -97,20 +102,26 @@ function boundFrames(
 ): void {
   const write = decoder.write!.bind(decoder);
   let left = bounds.messages + 1;
-  decoder.write = (data) => {
-    if (left <= 0 || isRefused()) return [];
+  const isRoomFor = (bytes: number): boolean => {
     try {
-      bounds.take(data.length + frameBytes);
+      bounds.take(bytes);
+      return true;
     } catch (error) {
       refuse(error);
-      return [];
+      return false;
     }
+  };
+  decoder.write = (data) => {
+    if (left <= 0 || isRefused()) return [];
+    if (!isRoomFor(data.length + frameBytes)) return [];
     // A part keeps all that was read from the connection with it. A whole message is copied by the decoder.
     const isWhole =
       decoder.readState === 0 && data.length >= prefixBytes && data.length === prefixBytes + data.readUInt32BE(1);
     const messages = write(isWhole ? data : Buffer.from(data));
     const passed = messages.slice(0, left);
     left -= messages.length;
+    // Each waits for its turn.
+    if (passed.length > 1 && !isRoomFor((passed.length - 1) * frameBytes)) return [];
     return passed;
   };
 }

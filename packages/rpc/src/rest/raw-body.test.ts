@@ -21,10 +21,12 @@ describe('a raw body', () => {
     seen = [];
   });
   beforeAll(async () => {
+    const unused = async () => {
+      throw new CaudalError('UNIMPLEMENTED', 'UNIMPLEMENTED', 'Not in this test.');
+    };
     const tracking = service(TrackingServiceService, {
-      async recordTraces() {
-        throw new CaudalError('UNIMPLEMENTED', 'UNIMPLEMENTED', 'Not in this test.');
-      },
+      recordTraces: unused,
+      streamTraces: unused,
       async receiveCarrierPush(request) {
         seen.push(request);
         if (request.signature === 'wrong') throw new CaudalError('UNAUTHENTICATED', 'SIGNATURE_INVALID', 'Not so.');

@@ -66,6 +66,8 @@ export interface Admission {
   countFailed(address: string, error: unknown): void;
   /** Throws the error to answer. `caller` is undefined for a webhook. */
   admit(endpoint: Endpoint, caller: Caller | undefined, address: string): Admitted;
+  /** Counts a further message of a stream in its caller's quota; undefined if that is not limited. Throws RATE_LIMITED. */
+  count(endpoint: Endpoint, party: Party): CountedCall | undefined;
   patience: Patience;
   limits: AdmissionLimits;
 }
@@ -146,6 +148,7 @@ export function openAdmission({ places, rates, trusted, patience, limits }: Admi
     },
     mayCheck,
     countFailed,
+    count: ({ contract }, party) => rates.count(contract, party),
     admit(endpoint, caller, address) {
       const { contract } = endpoint;
       // A webhook's caller is known only by its body, so it counts as the address until then.

@@ -29,14 +29,13 @@ export interface Endpoint {
 
 /**
  * The endpoints of these services. Throws, so that the server does not start, if a method has no `(caudal.access)`, no
- * handler, a stream, or an unknown rule.
+ * handler, a stream in one direction only, or an unknown rule.
  */
 export function endpoints(services: Service[]): Endpoint[] {
   return services.flatMap(({ definition, handlers }) =>
     Object.entries(definition).map(([name, method]) => {
       const handler = handlers[name];
       if (!handler) throw new Error(`${method.path} has no handler.`);
-      if (method.requestStream || method.responseStream) throw new Error(`${method.path} streams: not supported.`);
       const of = contract().method(method.path);
       const propertyNamed = (wanted: string | undefined) => {
         const field = of.request.fields.find(({ name }) => name === wanted);

@@ -43,6 +43,8 @@ export interface Place {
    * can be had again.
    */
   answer(bytes: number, repeatable: boolean): void;
+  /** The bytes of an answer that is sent, of a stream that has further ones. */
+  sent(bytes: number): void;
   /** A further holder; the returned function lets go, once. */
   hold(): () => void;
 }
@@ -200,6 +202,7 @@ export function openPlaces({ maxConcurrent, requestMemoryBytes: memory }: PlaceL
           }
           changeAnswer(bytes);
         },
+        sent: (bytes) => changeAnswer(-Math.min(bytes, heldAnswer)),
         hold,
       };
       return { place, leave: hold() };

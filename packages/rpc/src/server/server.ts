@@ -148,7 +148,12 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       audit: options.audit,
       ending: options.ending,
     });
-  const grpc = grpcServer(served, doors, limits, receiver, options.tls?.clientName);
+  const leaving = new AbortController();
+  const grpc = grpcServer(served, doors, limits, {
+    receiver,
+    clientName: options.tls?.clientName,
+    leaving: leaving.signal,
+  });
   const setServing = addHealth(
     grpc,
     served.map(({ contract: { service } }) => service),
@@ -208,6 +213,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     // Sends GOAWAY, so that clients use another server. Its callback is useless: Node 24 marks the sessions of a
     // closing server as closed at once, and grpc-js takes this for their end while calls are still in flight.
     grpc.tryShutdown(() => {});
+    leaving.abort();
     const restClosed = rest?.close();
     const closed = Promise.all([portClosed, restClosed]);
     const bound = new AbortController();

@@ -3,6 +3,7 @@ import { TrackingServiceService } from '@caudal/contract/gen/caudal/tracking/v1/
 import { service } from '@caudal/rpc/types.ts';
 import { maxTraces } from '../carriers/fields.ts';
 import { type CarrierEndpoint, carrierWebhook } from '../carriers/webhook.ts';
+import { patientPut } from '../queue/patient-put.ts';
 import { messageOf } from '../trace-message.ts';
 import { type AcceptDependencies, acceptTraces } from './accept-traces.ts';
 
@@ -22,6 +23,10 @@ export function trackingService({ carriers, ...accepting }: TrackingDependencies
   });
   return service(TrackingServiceService, {
     recordTraces: ({ traces }) => acceptTraces(accepting, traces),
+    async streamTraces({ traces }, call) {
+      const queue = { put: patientPut(accepting.queue, call) };
+      return { ...(await acceptTraces({ ...accepting, queue }, traces)), error: undefined };
+    },
     async receiveCarrierPush({ carrier, body, signature, credential }) {
       const { accepted, refused } = await receive({
         ...{ carrier, body },

@@ -51,7 +51,7 @@ export async function openWorld({ broker, maxTraces = 100_000, carriers = new Ma
     const queryService = trackingQueryService({ database, clock: systemClock });
     closing.push(() => database.close());
     return {
-      ...{ database, queue, aggregates },
+      ...{ database, queue, aggregates, service },
       api: service.handlers as unknown as Handlers<TrackingServiceService>,
       queries: queryService.handlers as unknown as Handlers<TrackingQueryServiceService>,
       /** Starts its worker and its announcer; `stop` ends both. */

@@ -6,9 +6,10 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
-import type { handleUnaryCall, UntypedServiceImplementation } from "@grpc/grpc-js";
+import type { handleBidiStreamingCall, handleUnaryCall, UntypedServiceImplementation } from "@grpc/grpc-js";
 import { FieldMask } from "../../../google/protobuf/field_mask.ts";
 import { Timestamp } from "../../../google/protobuf/timestamp.ts";
+import { Status } from "../../../google/rpc/status.ts";
 
 export const protobufPackage = "caudal.tracking.v1";
 
@@ -364,6 +365,22 @@ export interface RecordTracesResponse {
   results: TraceResult[];
   /** How many were accepted. */
   accepted: number;
+}
+
+/** A chunk of a stream. */
+export interface StreamTracesRequest {
+  /** The traces. */
+  traces: Trace[];
+}
+
+/** The answer to a chunk. */
+export interface StreamTracesResponse {
+  /** What has become of each trace, in the order of the chunk. Empty if there is an error. */
+  results: TraceResult[];
+  /** How many were accepted. */
+  accepted: number;
+  /** Why nothing of the chunk was recorded, with the details that errors have everywhere; absent if it was judged. */
+  error: Status | undefined;
 }
 
 export interface ReceiveCarrierPushRequest {
@@ -1331,6 +1348,176 @@ export const RecordTracesResponse: MessageFns<RecordTracesResponse> = {
     const message = createBaseRecordTracesResponse();
     message.results = object.results?.map((e) => TraceResult.fromPartial(e)) || [];
     message.accepted = object.accepted ?? 0;
+    return message;
+  },
+};
+
+function createBaseStreamTracesRequest(): StreamTracesRequest {
+  return { traces: [] };
+}
+
+export const StreamTracesRequest: MessageFns<StreamTracesRequest> = {
+  encode(message: StreamTracesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.traces) {
+      Trace.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StreamTracesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStreamTracesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.traces.push(Trace.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StreamTracesRequest {
+    return { traces: globalThis.Array.isArray(object?.traces) ? object.traces.map((e: any) => Trace.fromJSON(e)) : [] };
+  },
+
+  toJSON(message: StreamTracesRequest): unknown {
+    const obj: any = {};
+    if (message.traces?.length) {
+      obj.traces = message.traces.map((e) => Trace.toJSON(e));
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<StreamTracesRequest>, I>>(base?: I): StreamTracesRequest {
+    return StreamTracesRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<StreamTracesRequest>, I>>(object: I): StreamTracesRequest {
+    const message = createBaseStreamTracesRequest();
+    message.traces = object.traces?.map((e) => Trace.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseStreamTracesResponse(): StreamTracesResponse {
+  return { results: [], accepted: 0, error: undefined };
+}
+
+export const StreamTracesResponse: MessageFns<StreamTracesResponse> = {
+  encode(message: StreamTracesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.results) {
+      TraceResult.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.accepted !== 0) {
+      writer.uint32(16).int32(message.accepted);
+    }
+    if (message.error !== undefined) {
+      Status.encode(message.error, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StreamTracesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStreamTracesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.results.push(TraceResult.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.accepted = reader.int32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.error = Status.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StreamTracesResponse {
+    return {
+      results: globalThis.Array.isArray(object?.results) ? object.results.map((e: any) => TraceResult.fromJSON(e)) : [],
+      accepted: isSet(object.accepted) ? globalThis.Number(object.accepted) : 0,
+      error: isSet(object.error) ? Status.fromJSON(object.error) : undefined,
+    };
+  },
+
+  toJSON(message: StreamTracesResponse): unknown {
+    const obj: any = {};
+    if (message.results?.length) {
+      obj.results = message.results.map((e) => TraceResult.toJSON(e));
+    }
+    if (message.accepted !== 0) {
+      obj.accepted = Math.round(message.accepted);
+    }
+    if (message.error !== undefined) {
+      obj.error = Status.toJSON(message.error);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<StreamTracesResponse>, I>>(base?: I): StreamTracesResponse {
+    return StreamTracesResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<StreamTracesResponse>, I>>(object: I): StreamTracesResponse {
+    const message = createBaseStreamTracesResponse();
+    message.results = object.results?.map((e) => TraceResult.fromPartial(e)) || [];
+    message.accepted = object.accepted ?? 0;
+    message.error = (object.error !== undefined && object.error !== null)
+      ? Status.fromPartial(object.error)
+      : undefined;
     return message;
   },
 };
@@ -3579,6 +3766,21 @@ export const TrackingServiceService = {
     responseDeserialize: (value: Buffer): RecordTracesResponse => RecordTracesResponse.decode(value),
   },
   /**
+   * Records traces as RecordTraces does, in a stream of chunks, over gRPC only. Each chunk has an answer of its own, in the order of the
+   * chunks, once it is durable; an error of one is in its answer, and leaves the others alone. The server reads on as it gets done with
+   * what it has. What has no answer when the stream ends is sent again: a repeat does no harm.
+   */
+  streamTraces: {
+    path: "/caudal.tracking.v1.TrackingService/StreamTraces" as const,
+    requestStream: true as const,
+    responseStream: true as const,
+    requestSerialize: (value: StreamTracesRequest): Buffer => Buffer.from(StreamTracesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): StreamTracesRequest => StreamTracesRequest.decode(value),
+    responseSerialize: (value: StreamTracesResponse): Buffer =>
+      Buffer.from(StreamTracesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): StreamTracesResponse => StreamTracesResponse.decode(value),
+  },
+  /**
    * Takes in what a carrier pushes, in the carrier's own format. The carrier is known by its signature over the body, or by the
    * credential that it shows. The answer comes once the traces are durable; what is refused does not hinder the others. A repeat does
    * no harm.
@@ -3602,6 +3804,12 @@ export interface TrackingServiceServer extends UntypedServiceImplementation {
    * soon after. A repeat does no harm: a trace that is known is written once.
    */
   recordTraces: handleUnaryCall<RecordTracesRequest, RecordTracesResponse>;
+  /**
+   * Records traces as RecordTraces does, in a stream of chunks, over gRPC only. Each chunk has an answer of its own, in the order of the
+   * chunks, once it is durable; an error of one is in its answer, and leaves the others alone. The server reads on as it gets done with
+   * what it has. What has no answer when the stream ends is sent again: a repeat does no harm.
+   */
+  streamTraces: handleBidiStreamingCall<StreamTracesRequest, StreamTracesResponse>;
   /**
    * Takes in what a carrier pushes, in the carrier's own format. The carrier is known by its signature over the body, or by the
    * credential that it shows. The answer comes once the traces are durable; what is refused does not hinder the others. A repeat does
