@@ -1,10 +1,10 @@
 /** More removed lines than a cart remembers: no copy keeps one of them. */
 import { addToLine, linesOf, removeLine } from '@caudal/carts/cart.ts';
 import { decodeCart, encodeCart } from '@caudal/carts/encoding.ts';
-import { newReplica, pendingChanges, type Replica, received } from '@caudal/carts/replica.ts';
+import { newReplica, pendingChanges, type Replica, rebased, received } from '@caudal/carts/replica.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { expect, test } from '@jest/globals';
-import { answerTo, newCart, sync } from './stored-cart.ts';
+import { answerTo, changedTo, newCart, sync } from './stored-cart.ts';
 
 const now = new Date();
 
@@ -13,7 +13,11 @@ function open() {
   let stored = newCart();
   return {
     stored: () => stored,
-    exchange(copy: Replica): Replica {
+    remove(key: string): void {
+      stored = changedTo(stored, removeLine(stored.cart, key), now);
+    },
+    /** `isLost`: the answer does not arrive. */
+    exchange(copy: Replica, { isLost = false } = {}): Replica {
       const sent = decodeCart(encodeCart(pendingChanges(copy)));
       const { device, version: baseVersion, confirmed } = copy;
       const before = stored;
@@ -24,7 +28,7 @@ function open() {
         now,
       );
       const changes = decodeCart(encodeCart(answerTo(stored, baseVersion, before)));
-      return received(copy, sent, { base: baseVersion, version: stored.version, changes });
+      return isLost ? copy : received(copy, sent, { base: baseVersion, version: stored.version, changes });
     },
   };
 }
@@ -65,4 +69,21 @@ test('a sync with which removals are forgotten tells its copy of those that it h
   phone = server.exchange(withLines(phone, ['A1']));
   expect(shown(phone)).toEqual(['A1', 'LAMP', 'MUG']);
   expect(() => server.exchange(copies.laptop)).toThrow(expect.objectContaining({ reason: 'CART_DEVICE_EXPIRED' }));
+});
+
+test('without that answer the copy begins anew, and adds nothing twice that had arrived', () => {
+  const { server, phone } = withUnseenRemovals();
+  const sent = withLines(phone, ['PEN']);
+  // Before the next sync it adds another lamp, and somebody removes the pen.
+  const later = withLines(server.exchange(sent, { isLost: true }), ['LAMP']);
+  server.remove('PEN');
+  expect(() => server.exchange(later)).toThrow(expect.objectContaining({ reason: 'CART_DEVICE_EXPIRED' }));
+  const stored = server.stored();
+  const whole = { version: stored.version, changes: answerTo(stored, 0, stored) };
+  const anew = server.exchange(rebased(later, whole, newId(), now.getTime()));
+  expect(linesOf(anew.cart)).toEqual([
+    { key: 'LAMP', quantity: 3 },
+    { key: 'MUG', quantity: 1 },
+  ]);
+  expect(linesOf(server.stored().cart)).toEqual(linesOf(anew.cart));
 });
