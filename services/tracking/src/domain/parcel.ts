@@ -45,6 +45,17 @@ export function judge(parcel: ParcelState | undefined, traces: readonly Trace[])
   return stateOf(facts, recent);
 }
 
+/** Whether a trace says what the carrier expects, and nothing that has happened. Its time is when that was said. */
+export function isExpectation({ eta, status, detail, place, photoUrl, signedBy }: Trace): boolean {
+  return eta !== undefined && [status, detail, place, photoUrl, signedBy].every((said) => said === undefined);
+}
+
+/** The state after the carrier has said expectations again that are known as traces: of all of them the one that was said last counts. */
+export function saidAgain(parcel: ParcelState, expectations: readonly Trace[]): ParcelState {
+  const eta = expectations.map(seenOf).reduce(later, parcel.facts.eta);
+  return eta === parcel.facts.eta ? parcel : stateOf({ ...parcel.facts, eta }, parcel.recent);
+}
+
 function seenOf(trace: Trace): Seen {
   const { happenedAt, receivedAt, zone, status, subStatus, detail, place, eta, photoUrl, signedBy } = trace;
   const reported = happenedAt.getTime();

@@ -5,7 +5,7 @@
 import { Trace as TraceMessage } from '@caudal/contract/gen/caudal/tracking/v1/tracking.ts';
 import { byteaArray, timestamptzArray, uuidArray } from '@caudal/postgres/arrays.ts';
 import type { Transaction } from '@caudal/postgres/database.ts';
-import { judge } from '../domain/parcel.ts';
+import { isExpectation, judge, saidAgain } from '../domain/parcel.ts';
 import { parcelId, uuidOf } from '../domain/parcel-id.ts';
 import type { ParcelState } from '../domain/parcel-state.ts';
 import { type Trace, traceId } from '../domain/trace.ts';
@@ -34,22 +34,24 @@ export interface Written {
   changes: number;
 }
 
-/** Decodes the traces of a batch; of those that are in it twice, the first. */
-export function rowsOf(bodies: readonly Uint8Array[]): Row[] {
+/** Decodes the traces of a batch. `again`: of those that are in it twice, all but the first. */
+export function rowsOf(bodies: readonly Uint8Array[]): { rows: Row[]; again: Row[] } {
   const rows = new Map<string, Row>();
+  const again: Row[] = [];
   for (const body of bodies) {
     const { carrier, trackingNumber, ...rest } = TraceMessage.decode(body);
     const trace = traceOf({ carrier, trackingNumber, ...rest });
     const id = uuidOf(traceId(trace));
-    if (rows.has(id)) continue;
-    rows.set(id, { parcel: parcelId(carrier, trackingNumber), id, trace, carrier, trackingNumber, body });
+    const row = { parcel: parcelId(carrier, trackingNumber), id, trace, carrier, trackingNumber, body };
+    if (rows.has(id)) again.push(row);
+    else rows.set(id, row);
   }
-  return [...rows.values()];
+  return { rows: [...rows.values()], again };
 }
 
 /** Writes what is new of them. A repeat changes nothing. Errors: those of `Transaction.query`. */
 export async function writeTraces(tx: Transaction, bodies: readonly Uint8Array[]): Promise<Written> {
-  const rows = rowsOf(bodies);
+  const { rows, again } = rowsOf(bodies);
   // On disk before the queue forgets them: processes commit what can be derived anew without waiting for that.
   await tx.query({ name: 'tracking-on-disk', text: "SELECT set_config('synchronous_commit', 'on', true)" });
   await makePartitions(tx, rows);
@@ -60,7 +62,8 @@ export async function writeTraces(tx: Transaction, bodies: readonly Uint8Array[]
     rows.filter(({ id }) => !late.has(id)),
   );
   const fresh = rows.filter(({ id }) => added.has(id));
-  const judged = judgeParcels(fresh, parcels);
+  const known = [...again, ...rows.filter(({ id }) => !added.has(id))].filter(({ trace }) => isExpectation(trace));
+  const judged = judgeParcels(parcels, { fresh, known });
   await changeParcels(tx, judged);
   // Last, since all batches share the widest sketches.
   await learnTransits(
@@ -132,22 +135,29 @@ async function insertTraces(tx: Transaction, rows: Row[]): Promise<Set<string>> 
   return new Set(added.map(({ id }) => id));
 }
 
-function judgeParcels(rows: Row[], parcels: Map<string, LockedParcel>): JudgedParcel[] {
-  return [...Map.groupBy(rows, ({ parcel }) => parcel)].map(([parcel, own]) => {
+/** `known`: expectations that were said again, which a carrier does that changes its mind back. They are no new traces. */
+function judgeParcels(
+  parcels: Map<string, LockedParcel>,
+  { fresh, known }: { fresh: Row[]; known: Row[] },
+): JudgedParcel[] {
+  const ofParcel = ({ parcel }: Row) => parcel;
+  const [freshOf, knownOf] = [Map.groupBy(fresh, ofParcel), Map.groupBy(known, ofParcel)];
+  const tracesOf = (rows: Row[] = []) => rows.map(({ trace }) => trace);
+  return [...new Set([...freshOf.keys(), ...knownOf.keys()])].flatMap((parcel) => {
     const row = parcels.get(parcel)!;
     const before: ParcelState | undefined = row.state ? JSON.parse(row.state) : undefined;
-    const state = judge(
-      before,
-      own.map(({ trace }) => trace),
-    );
-    const times = own.map(({ trace }) => trace.happenedAt.getTime());
+    const own = tracesOf(freshOf.get(parcel));
+    const judged = own.length > 0 ? judge(before, own) : before;
+    const state = judged && saidAgain(judged, tracesOf(knownOf.get(parcel)));
+    if (!state || state === before) return [];
+    const times = own.length > 0 ? own.map(({ happenedAt }) => happenedAt) : [row.firstAt!, row.lastAt!];
     return {
       row,
       state,
       changed: state.status !== before?.status,
       traces: own.length,
-      firstAt: Math.min(...times),
-      lastAt: Math.max(...times),
+      firstAt: Math.min(...times.map(Number)),
+      lastAt: Math.max(...times.map(Number)),
       learns: !row.learnt && hasTransit(state),
     };
   });
