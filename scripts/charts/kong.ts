@@ -20,6 +20,7 @@ const values = [
   'secrets.CAUDAL_JWKS.existingSecret=any',
   'secrets.CAUDAL_PERSONAL_DATA_KEYS.existingSecret=any',
   'settings.PAYMENTS_GATEWAY=sandbox',
+  'settings.CAUDAL_TRUSTED_PROXIES=127.0.0.1',
 ];
 const listeners = { rest: { protocol: 'http', port: 8080 }, grpc: { protocol: 'grpc', port: 9090 } } as const;
 type ListenerName = keyof typeof listeners;
@@ -86,6 +87,8 @@ export const kongHead = `# Kong 3.9, without a database. In its kong.conf (or as
 #   status_listen = 127.0.0.1:8100      its metrics: the plugin prometheus has no port of its own
 #   trusted_ips, real_ip_header         behind a balancer: otherwise callers without a token have the balancer's address
 #   untrusted_lua = sandbox             the default; the plugin post-function needs no more
+# Caudal behind it needs CAUDAL_TRUSTED_PROXIES with Kong's addresses: otherwise all callers have Kong's, and one caller's wrong tokens
+# keep the others out.
 # For traces add the plugin opentelemetry, and with it tracing_instrumentations = request and tracing_sampling_rate. With the plugin
 # alone Kong marks every call as not traced, and Caudal's own traces end.
 `;

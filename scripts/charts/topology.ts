@@ -11,7 +11,11 @@ import { auditServedWith } from '@caudal/server/audit/audit-query-service.ts';
 import { appendingRoles, connectionParts } from '@caudal/server/connections.ts';
 import { contexts } from '@caudal/server/contexts.ts';
 import { type HandlerDefinition, handlerDefinitions } from '@caudal/server/handlers/definitions.ts';
-import { contextsWithPersonalData, rolesOfCredentials } from '@caudal/server/settings/credential-roles.ts';
+import {
+  contextsOfCredentials,
+  contextsWithPersonalData,
+  rolesOfCredentials,
+} from '@caudal/server/settings/credential-roles.ts';
 import { formerRoles, settings } from '@caudal/server/settings/settings.ts';
 
 export interface RestRoute {
@@ -80,7 +84,11 @@ export async function topology(): Promise<ContextTopology[]> {
 export const connections = { poolSize: Number(settings.CAUDAL_POOL_SIZE.default), appendingRoles, ...connectionParts };
 
 /** Which pods get which credentials. */
-export const credentials = { roles: rolesOfCredentials, personal: contextsWithPersonalData };
+export const credentials = {
+  roles: rolesOfCredentials,
+  contexts: contextsOfCredentials,
+  personal: contextsWithPersonalData,
+};
 
 const methods = new Set(
   contract()

@@ -198,7 +198,7 @@ export const contextTables: Record<string, Stored[]> = {
       name: 'carts',
       kind: 'rows end',
       bound:
-        "A row for each customer's and guest's cart, deleted after `CARTS_KEPT` or `CARTS_GUESTS_KEPT` without a change, and at an erasure. Its size is bounded: [carts](../carts.md#bounds).",
+        "A row for each customer's and guest's cart, deleted after `CARTS_KEPT` or `CARTS_GUESTS_KEPT` without a change, but not while it is checked out; a customer's also at the erasure. Its size is bounded: [carts](../carts.md#bounds).",
       shown: {
         file: 'services/carts/src/checkout.test.ts',
         test: 'carts that nobody changes are abandoned once, and expire; guests sooner',
@@ -207,7 +207,7 @@ export const contextTables: Record<string, Stored[]> = {
     {
       name: 'cart_commands',
       kind: 'rows end',
-      bound: 'A row for each idempotency key, deleted after 30 days.',
+      bound: "A row for each idempotency key, deleted after 30 days, and at its customer's erasure.",
       shown: {
         file: 'services/carts/src/checkout.test.ts',
         test: 'carts that nobody changes are abandoned once, and expire; guests sooner',
@@ -218,12 +218,14 @@ export const contextTables: Record<string, Stored[]> = {
     {
       name: 'traces',
       kind: 'log',
-      bound: 'A row for each trace, in a partition for each month in which it happened: [tracking](../tracking.md).',
+      bound:
+        'A row for each trace, in a partition for each month in which it happened. None is deleted: [tracking](../tracking.md#bounds).',
     },
     {
       name: 'parcels',
-      kind: 'one each',
-      bound: 'A row for each parcel, with its latest 50 traces.',
+      kind: 'log',
+      bound:
+        'A row for each parcel of which there was a trace or a shipment, with its latest 50 traces. None is deleted.',
     },
     {
       name: 'parcel_places',
@@ -248,7 +250,7 @@ export const contextTables: Record<string, Stored[]> = {
       name: 'carrier_polls',
       kind: 'rows end',
       bound:
-        'A row for each parcel of a shipment whose carrier is asked, until the parcel has ended or has been silent for 30 days; 90 if its carrier does not answer.',
+        'A row for each parcel of a shipment whose carrier is asked, until it would be asked for again after the parcel has ended or lost its shipment, or until the carrier has said nothing new for 30 days; 90 if it does not answer.',
       shown: {
         file: 'services/tracking/src/jobs/carrier-polls.test.ts',
         test: 'ends after 30 silent days, also of carriers that are not asked any more',
@@ -258,7 +260,7 @@ export const contextTables: Record<string, Stored[]> = {
       name: 'transit_sketches',
       kind: 'rows end',
       bound:
-        'A row for each carrier, each of its destinations and each of its lanes of two countries, and month; deleted after twelve months.',
+        'A row for each carrier, each of its destinations and each of its lanes of two countries, for this month and each of the twelve before it; older ones are deleted.',
       shown: {
         file: 'services/tracking/src/arrival.test.ts',
         test: 'what is older than twelve months is not learnt, and is forgotten',
@@ -268,7 +270,7 @@ export const contextTables: Record<string, Stored[]> = {
       name: 'trace_inbox',
       kind: 'rows end',
       bound:
-        'Without a broker: traces that are accepted, until they are written; about `TRACKING_QUEUE_TRACES` at most, then more are refused.',
+        'Without a broker: traces that are accepted, until they are written, up to 1,000 in a row; about `TRACKING_QUEUE_TRACES` at most, then more are refused. Each process counts them five times a second.',
       shown: {
         file: 'services/tracking/src/tracking.test.ts',
         test: 'refuses what is beyond its bound, records nothing of it, and takes more once it is written',

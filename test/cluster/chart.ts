@@ -70,21 +70,21 @@ export const storeSettings = [
   'REDIS_URL',
 ];
 const stores = secrets(...storeSettings);
-const gateway = { PAYMENTS_GATEWAY_URL: 'https://gateway.example' };
+const settings = { PAYMENTS_GATEWAY_URL: 'https://gateway.example', CAUDAL_TRUSTED_PROXIES: '10.244.0.0/16' };
 
 /** More than any release of the tests needs. */
 const database = { maxConnections: 2_000 };
 
-/** The minimum of values that each preset needs. */
+/** The minimum of values that each preset needs, also behind Kong. */
 export const presets: Record<string, Values> = {
   monolith: {
     preset: 'monolith',
-    settings: gateway,
+    settings,
     secrets: secrets('DATABASE_URL', 'CAUDAL_JWKS', 'CAUDAL_PERSONAL_DATA_KEYS'),
     database,
   },
-  small: { preset: 'small', settings: gateway, secrets: { ...stores, ...keys }, database },
-  production: { preset: 'production', settings: gateway, secrets: { ...stores, ...keys }, database },
+  small: { preset: 'small', settings, secrets: { ...stores, ...keys }, database },
+  production: { preset: 'production', settings, secrets: { ...stores, ...keys }, database },
 };
 
 /** Merges values: maps key by key, everything else is replaced. */

@@ -145,6 +145,18 @@ const unfit: [string, string, Values, RegExp][] = [
     { workloads: { saga: { replicas: 5, maxReplicas: 2 } } },
     /workloads\.saga\.maxReplicas \(2\)/,
   ],
+  [
+    'Kong that is not trusted',
+    'small',
+    { kong: { enabled: true }, settings: { CAUDAL_TRUSTED_PROXIES: '' } },
+    /address of all callers of command, query: .*settings\.CAUDAL_TRUSTED_PROXIES to the network of Kong's pods/,
+  ],
+  [
+    'Kong that one workload does not trust',
+    'small',
+    { kong: { enabled: true }, workloads: { query: { settings: { CAUDAL_TRUSTED_PROXIES: '' } } } },
+    /address of all callers of query: /,
+  ],
   ['Kong without consumers', 'monolith', { kong: { enabled: true, auth: 'jwt' } }, /kong\.consumers/],
 ];
 

@@ -3,8 +3,12 @@ import { partQueueName, queueName } from '@caudal/messaging/rabbitmq/topology.ts
 import { isMultiStream } from '@caudal/projections/multi-stream/types.ts';
 import { generationName } from '@caudal/projections/projector.ts';
 import { contexts } from '@caudal/server/contexts.ts';
-import { contextsWithPersonalData, rolesOfCredentials } from '@caudal/server/settings/credential-roles.ts';
-import { settings } from '@caudal/server/settings/settings.ts';
+import {
+  contextsOfCredentials,
+  contextsWithPersonalData,
+  rolesOfCredentials,
+} from '@caudal/server/settings/credential-roles.ts';
+import { type Role, settings } from '@caudal/server/settings/settings.ts';
 import { expect, test } from '@jest/globals';
 import { topology } from '../../scripts/charts/topology.ts';
 import {
@@ -112,7 +116,10 @@ describeWithTools(['helm'], 'workloads', ({ helm }) => {
       const [roles, own] = [env.CAUDAL_ROLES!.split(','), env.CAUDAL_CONTEXTS!.split(',')];
       const used = names.filter(
         (credential) =>
-          (rolesOfCredentials[credential] as readonly string[]).some((role) => roles.includes(role)) &&
+          (rolesOfCredentials[credential] as readonly Role[]).some((role) => {
+            const only = contextsOfCredentials[credential]?.[role];
+            return roles.includes(role) && (!only || only.some((of) => own.includes(of)));
+          }) &&
           (credential !== 'CAUDAL_PERSONAL_DATA_KEYS' || contextsWithPersonalData.some((of) => own.includes(of))) &&
           (!credential.startsWith('TRACKING_') || own.includes('tracking')),
       );
@@ -143,6 +150,25 @@ describeWithTools(['helm'], 'workloads', ({ helm }) => {
       );
       expect(named.sort()).toEqual([...files].sort());
     }
+  });
+
+  test('commands and workers get the broker where tracking is among their contexts, and nowhere else', async () => {
+    const names = contexts.map(({ name }) => name);
+    const rest = names.filter((name) => name !== 'tracking');
+    const workloads = {
+      command: { contexts: rest },
+      'trace-ingest': { roles: ['command'], contexts: ['tracking'] },
+      'other-workers': { roles: ['worker'], contexts: rest },
+      // What it relays passes the broker, whatever its commands do.
+      relay: { roles: ['relay', 'command'], contexts: names, public: false },
+    };
+    const holders = podsOf(await rendered('small', { workloads }))
+      .filter(({ pod }) => envOf(pod).RABBITMQ_URL_FILE)
+      .map(({ name }) => name);
+    for (const without of ['caudal-command', 'caudal-other-workers', 'caudal-query'])
+      expect(holders).not.toContain(without);
+    for (const holder of ['caudal-trace-ingest', 'caudal-worker', 'caudal-relay', 'caudal-projector', 'caudal-migrate'])
+      expect(holders).toContain(holder);
   });
 
   test('key sets are places, which processes read again', async () => {

@@ -197,6 +197,15 @@ Rules between values that a schema can't express. A message names the value and 
 {{- if and $v.kong.enabled (ne $v.kong.auth "none") (not $v.kong.consumers) }}
   {{- $problems = append $problems (printf "kong.auth is %s, but there are no kong.consumers, so every call would be refused: add consumers, or set kong.auth: none." $v.kong.auth) }}
 {{- end }}
+{{- if $v.kong.enabled }}
+  {{- $untrusting := list }}
+  {{- range $name, $w := $workloads }}
+    {{- if and $w.public (not (get $w.settings "CAUDAL_TRUSTED_PROXIES")) }}{{ $untrusting = append $untrusting $name }}{{ end }}
+  {{- end }}
+  {{- if $untrusting }}
+    {{- $problems = append $problems (printf "kong.enabled is true, and Kong would be the address of all callers of %s: the wrong tokens of one would keep the others out. Set settings.CAUDAL_TRUSTED_PROXIES to the network of Kong's pods, such as 10.244.0.0/16 (docs/limits.md)." (join ", " $untrusting)) }}
+  {{- end }}
+{{- end }}
 {{- if and (eq $v.kong.rateLimit.policy "redis") (not $v.kong.rateLimit.redisHost) }}
   {{- $problems = append $problems "kong.rateLimit.policy is redis: set kong.rateLimit.redisHost." }}
 {{- end }}

@@ -17,7 +17,7 @@ capabilities: { drop: [ALL] }
 {{/*
 The credentials of a workload, or of a Job if there is no workload: those that are set, and that a role of the workload uses (files/topology.yaml).
 Only Jobs have the owner of the database, and pods that move months to the archive. With serviceKeys each workload has a key of its own. Keys of
-personal data are for contexts that have some.
+personal data are for contexts that have some; the broker is for commands and workers of contexts that put work on it.
 Credentials that begin with the name of a context are only for pods that run it in the roles that use them, its sagas unless others are named: no
 other pod has a card gateway's key.
 */}}
@@ -27,9 +27,13 @@ other pod has a card gateway's key.
 {{- range $setting, $secret := .root.Values.secrets }}
 {{- $context := splitList "_" $setting | first | lower }}
 {{- $ofContext := has $context (include "caudal.contextNames" $.root | fromYamlArray) }}
-{{- $users := get $credentials.roles $setting | default (list "saga") }}
+{{- $users := list }}
+{{- range $role := get $credentials.roles $setting | default (list "saga") }}
+{{- $only := dig $setting $role (list) $credentials.contexts }}
+{{- if or (not $w) (not $only) (include "caudal.meet" (list $only $w.contexts)) }}{{ $users = append $users $role }}{{ end }}
+{{- end }}
 {{- $left := and $w $ofContext (not (and (include "caudal.meet" (list $users $w.roles)) (has $context $w.contexts))) }}
-{{- with and $w (get $credentials.roles $setting) }}{{ $left = or $left (not (include "caudal.meet" (list . $w.roles))) }}{{ end }}
+{{- if and $w (hasKey $credentials.roles $setting) }}{{ $left = or $left (not (include "caudal.meet" (list $users $w.roles))) }}{{ end }}
 {{- $left = or $left (and $w (eq $setting "CAUDAL_PERSONAL_DATA_KEYS") (not (include "caudal.meet" (list $credentials.personal $w.contexts)))) }}
 {{- $own := and $w (eq $setting "CAUDAL_SERVICE_KEY") $.root.Values.serviceKeys.secretPrefix }}
 {{- $archives := and $w (has "jobs" $w.roles) (hasKey $.root.Values.settings "CAUDAL_ARCHIVE") }}

@@ -104,14 +104,16 @@ export interface By {
   nowMs: number;
 }
 
+/** Devices may have taken away the same pieces of a line, so that it has fewer than none. What is added to it next counts from none. */
+export function atLeastNone(cart: Cart, key: string): Cart {
+  return sumOf(cart.lines.get(key)) > 0 ? cart : removeLine(cart, key);
+}
+
 /** Adds pieces; fewer than none takes them away, as far as there are some. */
 export function addToLine(cart: Cart, key: string, pieces: number, { device, nowMs }: By): Cart {
-  const before = cart.lines.get(key);
-  const sum = sumOf(before);
-  // Devices may have taken away the same pieces. What is added now counts from none.
-  const from = sum <= 0 && before ? removeLine(cart, key) : cart;
+  const from = atLeastNone(cart, key);
   const line = new Map(from.lines.get(key));
-  const change = Math.max(pieces, -Math.max(0, sum));
+  const change = Math.max(pieces, -Math.max(0, sumOf(line)));
   const own = line.get(device);
   // A new entry leaves out a number, which it calls removed: whoever still has an older entry of the device forgets its pieces.
   const seq = (cart.seen.get(device) ?? 0) + (own ? 1 : 2);

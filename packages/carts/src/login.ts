@@ -1,5 +1,5 @@
 /** Joins a guest's cart with that of the customer who logs in. Lines that only one of them has always stay. */
-import { addToLine, type By, type Cart, linesOf, merge, quantityOf } from './cart.ts';
+import { addToLine, atLeastNone, type By, type Cart, linesOf, merge, quantityOf } from './cart.ts';
 
 /** What becomes of a line that both carts have. `ask` changes nothing. */
 export type LoginRule = 'sum' | 'max' | 'keep_mine' | 'keep_theirs';
@@ -25,12 +25,17 @@ export function conflictsOf(mine: Cart, guests: Cart): Conflict[] {
  * away what is too much, in the name of `by`.
  */
 export function mergeOnLogin(mine: Cart, guests: Cart, rule: LoginRule, by: By): Cart {
-  let cart = merge(mine, guests);
+  let cart = merge(addable(mine, guests), addable(guests, mine));
   for (const conflict of conflictsOf(mine, guests)) {
     const change = wanted(conflict, rule) - quantityOf(cart.lines.get(conflict.key));
     if (change !== 0) cart = addToLine(cart, conflict.key, change, by);
   }
   return cart;
+}
+
+/** A cart to whose lines those of another one are added: what it has too few of would be taken from them. */
+function addable(cart: Cart, other: Cart): Cart {
+  return linesOf(other).reduce((own, { key }) => atLeastNone(own, key), cart);
 }
 
 function wanted({ mine, theirs }: Conflict, rule: LoginRule): number {

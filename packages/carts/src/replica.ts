@@ -105,14 +105,22 @@ export function unconfirmed(replica: Replica): Replica {
 export function rebased(replica: Replica, server: Omit<Answer, 'base'>, device: string, nowMs: number): Replica {
   const { cart: own, confirmed, device: former } = replica;
   let cart = server.changes;
+  // The server may have got what it has not confirmed, and others may have removed it since.
+  const arrived = cart.seen.get(former) ?? 0;
   for (const [key, line] of own.lines) {
     const before = confirmed.lines.get(key);
-    const added = contributed(line, former) - contributed(before, former);
+    const has = contributed(latestOf(former, before, cart.lines.get(key)), former);
+    const added = (line.get(former)?.seq ?? 0) > arrived ? contributed(line, former) - has : 0;
     if (quantityOf(before) > 0 && quantityOf(line) === 0) cart = removeLine(cart, key);
     else if (added !== 0) cart = addToLine(cart, key, added, { device, nowMs });
   }
   const { fields } = merge(cart, { ...emptyCart(), fields: changesSince(own, confirmed).fields });
   return { device, cart: { ...cart, fields }, confirmed: server.changes, version: server.version };
+}
+
+/** That of two lines which has the later change of the device. */
+function latestOf(device: string, before: Line | undefined, there: Line | undefined): Line | undefined {
+  return (there?.get(device)?.seq ?? 0) > (before?.get(device)?.seq ?? 0) ? there : before;
 }
 
 function contributed(line: Line | undefined, device: string): number {

@@ -42,6 +42,8 @@ describe('zones', () => {
     expect(read('2026-07-01T12:00:00.1239+02:00')).toEqual(['2026-07-01T10:00:00.123Z', '+02:00']);
     expect(read('2026-07-01T12:00Z')).toEqual(['2026-07-01T12:00:00.000Z', '+00:00']);
     expect(read('2026-07-01 12:00:00', 'Europe/Berlin')).toEqual(['2026-07-01T10:00:00.000Z', 'Europe/Berlin']);
+    for (const offset of ['+15:00', '-14:60', '+99:99', '+1500'])
+      expect([offset, read(`2026-07-01T12:00:00${offset}`, 'Europe/Berlin')]).toEqual([offset, undefined]);
     for (const wrong of ['2026-07-01T12:00:00', '2026-02-30T12:00:00Z', '2026-13-01T00:00:00Z', 'soon', '2026-07-01'])
       expect(read(wrong)).toBeUndefined();
   });

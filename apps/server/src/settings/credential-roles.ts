@@ -10,6 +10,11 @@ export const contextsWithPersonalData: readonly string[] = contexts
   )
   .map(({ name }) => name);
 
+/** The contexts whose commands put work on a queue of the broker, from which their workers take it. */
+const contextsWithWorkQueues: readonly string[] = contexts
+  .filter(({ workQueues = [] }) => workQueues.length > 0)
+  .map(({ name }) => name);
+
 const views: readonly Role[] = ['query', 'projector', 'jobs'];
 
 /** Credentials of contexts that other roles use than the saga. */
@@ -29,3 +34,10 @@ export const rolesOfCredentials = {
   TRACKING_CARRIER_SECRETS: ['command'],
   TRACKING_CARRIER_KEYS: ['jobs'],
 } satisfies Partial<Record<keyof typeof settings | OfContexts, readonly Role[]>>;
+
+/** Roles that use a credential only in a process with one of these contexts. */
+export const contextsOfCredentials: Partial<
+  Record<keyof typeof rolesOfCredentials, Partial<Record<Role, readonly string[]>>>
+> = {
+  RABBITMQ_URL: { command: contextsWithWorkQueues, worker: contextsWithWorkQueues },
+};

@@ -1,25 +1,13 @@
 /** The upgrade from one queue a handler, and back, on a real RabbitMQ and PostgreSQL; and fewer parts. */
-import { openEventLog } from '@caudal/eventlog/event-log.ts';
-import { migrations as logMigrations } from '@caudal/eventlog/migrations.ts';
-import type { Running } from '@caudal/kernel/lifetime.ts';
 import { sleep } from '@caudal/kernel/time.ts';
-import { openDatabase } from '@caudal/postgres/database.ts';
-import { migrate } from '@caudal/postgres/migrate.ts';
-import { migrations as postgresMigrations } from '@caudal/postgres/migrations.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
-import { type FreshDatabase, freshDatabase } from '@caudal/testing/servers.ts';
 import { until } from '@caudal/testing/until.ts';
-import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
+import { expect, test } from '@jest/globals';
 import { openMembers } from '../members/members.ts';
-import { migrations } from '../migrations.ts';
-import { followerRegistry, selectFollowers } from '../relay/followers.ts';
-import { startRelay } from '../relay/relay.ts';
-import { runSubscription } from '../subscription/subscription.ts';
+import { selectFollowers } from '../relay/followers.ts';
 import { grow, testHandler, versions } from '../testing/doubles.ts';
-import { testBroker } from '../testing/rabbit.ts';
+import { ordersLogs } from '../testing/orders-logs.ts';
 import { oldFeed, startOldRelay } from '../testing/version-02.ts';
-import { rabbitFeed } from './rabbit-feed.ts';
-import { bindHandler } from './register.ts';
 import { inspectQueue, partQueueName, queueName } from './topology.ts';
 
 const slow = 60_000;
@@ -27,61 +15,27 @@ const name = 'order-list.v1';
 const entities = ['orders.order'];
 
 describeWith(['postgres', 'rabbitmq'], 'queues of before', () => {
-  let fresh: FreshDatabase;
-  let count = 0;
-  const cleanups: (() => Promise<unknown>)[] = [];
-
-  beforeAll(async () => {
-    fresh = await freshDatabase();
-  });
-  afterEach(async () => {
-    for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-  });
-  afterAll(() => fresh.drop());
+  const { open, ending } = ordersLogs();
 
   async function given() {
-    const schema = `s${count++}`;
-    await migrate({ url: fresh.url, schema, sets: [postgresMigrations, logMigrations, migrations] });
-    const database = openDatabase({ url: fresh.url, schema });
-    cleanups.push(() => database.close());
-    const rabbit = testBroker();
-    cleanups.push(() => rabbit.close());
-    rabbit.owns([name], ['orders']);
-    const { broker } = rabbit;
-    const log = openEventLog({ database, domain: 'orders' });
-    cleanups.push(() => log.stop());
-    const logs = new Map([['orders', log]]);
-    const registries = new Map([['orders', followerRegistry(database, 'orders')]]);
+    const { database, rabbit, broker, log, relay, consume, bind } = await open({ owns: [name] });
     /** The views, of which all consumers of the handler write the same. */
     const applied = new Map<string, number[]>();
-    const running = (of: Running) => {
-      let stopped: Promise<void> | undefined;
-      const stop = () => (stopped ??= of.stop());
-      cleanups.push(stop);
-      return stop;
-    };
     let processes = 0;
+    /** Each returns what stops it. */
     const start = {
-      oldRelay: () => running(startOldRelay({ log, database, broker, holder: `old-${processes++}` })),
-      newRelay: () => running(startRelay({ log, database, broker, ttlMs: 2_000, holder: `new-${processes++}` })),
-      oldHandler: () => {
-        const handler = testHandler(name, entities, applied);
-        return running(
-          runSubscription({ handler, feed: oldFeed(broker, name), logs, database, reconciliation: false }),
-        );
-      },
+      oldRelay: () => ending(startOldRelay({ log, database, broker, holder: `old-${processes++}` })).stop,
+      newRelay: () => relay({ ttlMs: 2_000, holder: `new-${processes++}` }).stop,
+      oldHandler: () => consume(testHandler(name, entities, applied), { feed: oldFeed(broker, name) }).stop,
       newHandler: (parts = 4) => {
         const handler = { ...testHandler(name, entities, applied), parts };
-        const members = openMembers({ database, process: `process-${processes++}` });
+        const members = ending(openMembers({ database, process: `process-${processes++}` }));
         const former = { everyMs: 300, steadyMs: 1_500 };
-        const feed = rabbitFeed({ broker, handler, registries, members, former });
-        const subscription = runSubscription({ handler, feed, logs, database, reconciliation: false });
-        return running({
-          async stop() {
-            await subscription.stop();
-            await members.stop();
-          },
-        });
+        const subscription = consume(handler, { queue: { members, former } });
+        return async () => {
+          await subscription.stop();
+          await members.stop();
+        };
       },
     };
     let appended = 0;
@@ -97,9 +51,8 @@ describeWith(['postgres', 'rabbitmq'], 'queues of before', () => {
     const whole = () => inspectQueue(rabbit.direct, queueName(name, rabbit.prefix));
     const part = (n: number) => inspectQueue(rabbit.direct, partQueueName(name, n, rabbit.prefix));
     const isGone = async () => (await whole()) === undefined;
-    const bind = (parts: number) =>
-      bindHandler({ broker: rabbit.direct, handler: { name, entities, parts }, registries });
-    return { database, bind, start, add, isWhole, inOrder, whole, part, isGone };
+    const bindParts = (parts: number) => bind({ name, entities, parts });
+    return { database, bind: bindParts, start, add, isWhole, inOrder, whole, part, isGone };
   }
 
   test('a new system has no whole queue', async () => {

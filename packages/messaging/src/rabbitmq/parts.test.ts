@@ -2,23 +2,15 @@
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { isDeepStrictEqual } from 'node:util';
-import { openEventLog } from '@caudal/eventlog/event-log.ts';
-import { migrations as logMigrations } from '@caudal/eventlog/migrations.ts';
 import { sleep } from '@caudal/kernel/time.ts';
-import { openDatabase } from '@caudal/postgres/database.ts';
-import { migrate } from '@caudal/postgres/migrate.ts';
-import { migrations as postgresMigrations } from '@caudal/postgres/migrations.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
-import { type FreshDatabase, freshDatabase, serverUrl } from '@caudal/testing/servers.ts';
+import { serverUrl } from '@caudal/testing/servers.ts';
 import { until } from '@caudal/testing/until.ts';
-import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
-import { migrations } from '../migrations.ts';
-import { followerRegistry, selectFollowers } from '../relay/followers.ts';
-import { startRelay } from '../relay/relay.ts';
+import { expect, test } from '@jest/globals';
+import { selectFollowers } from '../relay/followers.ts';
 import { grow, versions } from '../testing/doubles.ts';
+import { ordersLogs } from '../testing/orders-logs.ts';
 import { createSeenTables, startPartProcess } from '../testing/part-process.ts';
-import { testBroker } from '../testing/rabbit.ts';
-import { bindHandler } from './register.ts';
 import { inspectQueue, partKeys, partQueueName } from './topology.ts';
 
 const slow = 120_000;
@@ -27,45 +19,21 @@ const streams = 64;
 const handler = 'order-list.v1';
 
 describeWith(['postgres', 'rabbitmq'], 'processes of one handler', () => {
-  let fresh: FreshDatabase;
-  let count = 0;
-  const cleanups: (() => Promise<unknown>)[] = [];
-
-  beforeAll(async () => {
-    fresh = await freshDatabase();
-  });
-  afterEach(async () => {
-    for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-  });
-  afterAll(() => fresh.drop());
+  const { open, onEnd } = ordersLogs();
 
   async function given(parts: number) {
-    const schema = `s${count++}`;
-    await migrate({ url: fresh.url, schema, sets: [postgresMigrations, logMigrations, migrations] });
-    const database = openDatabase({ url: fresh.url, schema });
-    cleanups.push(() => database.close());
+    const { url, schema, database, rabbit, log, bind, relay } = await open({ owns: [handler] });
     await createSeenTables(database);
-    const rabbit = testBroker();
-    cleanups.push(() => rabbit.close());
-    rabbit.owns([handler], ['orders']);
-    const log = openEventLog({ database, domain: 'orders' });
-    cleanups.push(() => log.stop());
-    const registries = new Map([['orders', followerRegistry(database, 'orders')]]);
-    await bindHandler({
-      broker: rabbit.direct,
-      handler: { name: handler, entities: ['orders.order'], parts },
-      registries,
-    });
-    const relay = startRelay({ log, database, broker: rabbit.broker });
-    cleanups.push(() => relay.stop());
+    await bind({ name: handler, entities: ['orders.order'], parts });
+    relay();
 
     const children: ChildProcess[] = [];
     const start = async (of = parts): Promise<ChildProcess> => {
       const child = await startPartProcess({
-        ...{ url: fresh.url, schema, brokerUrl: serverUrl('rabbitmq'), prefix: rabbit.prefix, handler, parts: of },
+        ...{ url, schema, brokerUrl: serverUrl('rabbitmq'), prefix: rabbit.prefix, handler, parts: of },
       });
       children.push(child);
-      cleanups.push(() => end(child, 'SIGKILL'));
+      onEnd(() => end(child, 'SIGKILL'));
       return child;
     };
     const end = async (child: ChildProcess, signal: NodeJS.Signals) => {
@@ -87,7 +55,7 @@ describeWith(['postgres', 'rabbitmq'], 'processes of one handler', () => {
         stopping.abort();
         await running;
       };
-      cleanups.push(stop);
+      onEnd(stop);
       return stop;
     };
     const read = async <R>(text: string) => database.query<R & object>({ text });

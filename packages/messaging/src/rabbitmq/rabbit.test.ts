@@ -2,80 +2,41 @@
 
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
-import { openEventLog } from '@caudal/eventlog/event-log.ts';
-import { migrations as logMigrations } from '@caudal/eventlog/migrations.ts';
 import { within } from '@caudal/kernel/time.ts';
 import { position } from '@caudal/postgres/checkpoint.ts';
-import { type Database, openDatabase } from '@caudal/postgres/database.ts';
-import { migrate } from '@caudal/postgres/migrate.ts';
-import { migrations as postgresMigrations } from '@caudal/postgres/migrations.ts';
+import type { Database } from '@caudal/postgres/database.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
-import { type FreshDatabase, freshDatabase, serverUrl } from '@caudal/testing/servers.ts';
+import { serverUrl } from '@caudal/testing/servers.ts';
 import { startTcpProxy } from '@caudal/testing/tcp-proxy.ts';
 import { until } from '@caudal/testing/until.ts';
-import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
+import { expect, test } from '@jest/globals';
 import { brokerDeadLetters } from '../dead-letters/dead-letters.ts';
 import { listDeadLetters, redrive } from '../dead-letters/redrive.ts';
-import { migrations } from '../migrations.ts';
-import { followerRegistry } from '../relay/followers.ts';
-import { type RelayOptions, startRelay } from '../relay/relay.ts';
-import { runSubscription, type SubscriptionOptions } from '../subscription/subscription.ts';
 import { collect, grow, type TestHandler, testHandler, versions } from '../testing/doubles.ts';
-import { testBroker } from '../testing/rabbit.ts';
+import { ordersLogs } from '../testing/orders-logs.ts';
 import type { Broker } from './connection.ts';
 import { toMessage } from './envelope.ts';
 import { openPublisher } from './publisher.ts';
 import { rabbitFeed } from './rabbit-feed.ts';
-import { bindHandler } from './register.ts';
 import { declareExchange, deleteHandler, partQueueName } from './topology.ts';
 
 const entities = ['orders.order'];
 
 describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
-  let fresh: FreshDatabase;
-  let count = 0;
-  /** Undone in reverse. */
-  const cleanups: (() => Promise<unknown>)[] = [];
-
-  beforeAll(async () => {
-    fresh = await freshDatabase();
-  });
-  afterEach(async () => {
-    for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-  });
-  afterAll(() => fresh.drop());
+  const { open, onEnd } = ordersLogs();
 
   /** A log of its own with its schema, a broker, and a handler; `url` of the broker, if not the real one. */
   async function given(url?: string) {
-    const schema = `s${count++}`;
-    await migrate({ url: fresh.url, schema, sets: [postgresMigrations, logMigrations, migrations] });
-    const database = openDatabase({ url: fresh.url, schema });
-    cleanups.push(() => database.close());
-    const rabbit = testBroker(url);
-    cleanups.push(() => rabbit.close());
-    const { broker } = rabbit;
-    const log = openEventLog({ database, domain: 'orders' });
-    cleanups.push(() => log.stop());
     const handler = testHandler('order-list.v1', entities);
-    rabbit.owns([handler.name], ['orders']);
-    const queue = partQueueName(handler.name, 0, rabbit.prefix);
-    const registries = new Map([['orders', followerRegistry(database, 'orders')]]);
-    const bind = () => bindHandler({ broker: rabbit.direct, handler, registries });
-    const relay = (options: Partial<RelayOptions> = {}) => {
-      const running = startRelay({ log, database, broker, ...options });
-      cleanups.push(() => running.stop());
-      return running;
-    };
-    const consume = (by: TestHandler = handler, options: Partial<SubscriptionOptions> = {}, prefetch?: number) => {
-      const feed = rabbitFeed({ broker, handler: by, registries, prefetch });
-      const logs = new Map([['orders', log]]);
-      const running = runSubscription({ handler: by, feed, logs, database, reconciliation: false, ...options });
-      cleanups.push(() => running.stop());
-      return running;
-    };
+    const { consume, bind, ...orders } = await open({ owns: [handler.name], brokerUrl: url });
+    const queue = partQueueName(handler.name, 0, orders.rabbit.prefix);
     const total = () => [...handler.applied.values()].reduce((sum, applied) => sum + applied.length, 0);
-    const relayed = () => position(database, 'relay');
-    return { database, rabbit, broker, log, handler, registries, queue, bind, relay, consume, total, relayed };
+    return {
+      ...{ ...orders, handler, queue, total },
+      bind: () => bind(handler),
+      consume: (by: TestHandler = handler, options?: Parameters<typeof consume>[1]) => consume(by, options),
+      relayed: () => position(orders.database, 'relay'),
+    };
   }
 
   /** 20 streams, `perStream` events each, in small appends. */
@@ -92,8 +53,8 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
     const { log, handler, queue, rabbit, bind, relay, consume, total } = await given();
     await bind();
     relay({ batchSize: 100 });
-    consume(handler, {}, 50);
-    consume(testHandler(handler.name, entities, handler.applied), {}, 50);
+    consume(handler, { queue: { prefetch: 50 } });
+    consume(testHandler(handler.name, entities, handler.applied), { queue: { prefetch: 50 } });
     await growMany(log, 50);
     await until(() => total() === 1_000);
     inOrder(handler);
@@ -174,11 +135,11 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
 
   test('connections are cut again and again: everything arrives', async () => {
     const proxy = await startTcpProxy(serverUrl('rabbitmq'));
-    cleanups.push(() => proxy.close());
+    onEnd(() => proxy.close());
     const { log, handler, bind, relay, consume, total, relayed } = await given(proxy.url);
     await bind();
     relay({ batchSize: 40 });
-    consume(handler, {}, 40);
+    consume(handler, { queue: { prefetch: 40 } });
     for (let round = 1; round <= 4; round++) {
       const before = total();
       await growMany(log, 20);
@@ -192,7 +153,7 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
 
   test('the broker is unreachable: the relay waits, and the checkpoint does not move', async () => {
     const proxy = await startTcpProxy(serverUrl('rabbitmq'));
-    cleanups.push(() => proxy.close());
+    onEnd(() => proxy.close());
     proxy.refuse(true);
     const { log, handler, bind, relay, consume, total, relayed } = await given(proxy.url);
     await bind();
@@ -227,7 +188,7 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
         return handler.handle(events);
       },
     };
-    const running = consume(slow, {}, 64);
+    const running = consume(slow, { queue: { prefetch: 64 } });
     await inFlight;
     const stopped = running.stop();
     finish();
@@ -255,7 +216,7 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
 
   test('a connection that is lost while it is opened is UNAVAILABLE, and nothing else', async () => {
     const proxy = await startTcpProxy(serverUrl('rabbitmq'));
-    cleanups.push(() => proxy.close());
+    onEnd(() => proxy.close());
     const { broker } = await given(proxy.url);
     const cutting = setInterval(() => proxy.cut(), 3);
     try {
@@ -356,11 +317,11 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
   });
 
   test('dead letters stay in their queue until their stream is redriven', async () => {
-    const { database, log, broker, handler, rabbit, bind, relay, consume, total } = await given();
+    const { database, log, logs, broker, handler, rabbit, bind, relay, consume, total } = await given();
     await bind();
     relay();
     const deadLetters = brokerDeadLetters({ broker, handler: handler.name });
-    cleanups.push(() => deadLetters.close());
+    onEnd(() => deadLetters.close());
     const dead = `${rabbit.prefix}order-list.v1.dead`;
     handler.judge = ({ stream }) => stream !== 'orders.order/1' && new Error('bad data');
     consume(handler, { deadLetters, retry: { times: 3, firstMs: 4, maxMs: 20 } });
@@ -382,7 +343,7 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
     await until(async () => (await rabbit.ready(dead)) === 2);
 
     handler.judge = ({ stream }) => stream === 'orders.order/3' && new Error('still bad');
-    const redriven = await collect(redrive({ handler, logs: new Map([['orders', log]]), database, deadLetters }));
+    const redriven = await collect(redrive({ handler, logs, database, deadLetters }));
     expect(redriven).toMatchObject([
       { stream: 'orders.order/2', outcome: 'redriven' },
       { stream: 'orders.order/3', outcome: 'still-parked', error: 'Error: still bad' },

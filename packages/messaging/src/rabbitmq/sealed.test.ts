@@ -1,60 +1,28 @@
 /** Seals on a real RabbitMQ and PostgreSQL: what somebody with an account of the broker can do, and what the upgrade does. */
-import { openEventLog } from '@caudal/eventlog/event-log.ts';
-import { migrations as logMigrations } from '@caudal/eventlog/migrations.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
-import { openDatabase } from '@caudal/postgres/database.ts';
-import { migrate } from '@caudal/postgres/migrate.ts';
-import { migrations as postgresMigrations } from '@caudal/postgres/migrations.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
-import { type FreshDatabase, freshDatabase } from '@caudal/testing/servers.ts';
 import { until } from '@caudal/testing/until.ts';
-import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
+import { expect, test } from '@jest/globals';
 import { exchangeCheckpoint } from '../checkpoints.ts';
-import { migrations } from '../migrations.ts';
-import { followerRegistry } from '../relay/followers.ts';
 import { probe } from '../relay/probe.ts';
-import { startRelay } from '../relay/relay.ts';
 import { sendMissed } from '../relay/send-missed.ts';
 import { type Flaw, openSealCheck } from '../seals/seal-check.ts';
 import { openSealer, type Sealer } from '../seals/sealer.ts';
 import { openUnsealed } from '../seals/unsealed.ts';
-import { runSubscription } from '../subscription/subscription.ts';
 import { grow, testHandler, versions } from '../testing/doubles.ts';
-import { testBroker } from '../testing/rabbit.ts';
+import { ordersLogs } from '../testing/orders-logs.ts';
 import { newSealKey, sealKeySource } from '../testing/seal-keys.ts';
 import { toMessages } from './envelope.ts';
 import { openPublisher } from './publisher.ts';
-import { rabbitFeed } from './rabbit-feed.ts';
-import { bindHandler } from './register.ts';
 import { partQueueName } from './topology.ts';
 
 const entities = ['orders.order'];
 
 describeWith(['postgres', 'rabbitmq'], 'sealed messages over RabbitMQ', () => {
-  let fresh: FreshDatabase;
-  let count = 0;
-  /** Undone in reverse. */
-  const cleanups: (() => Promise<unknown>)[] = [];
-
-  beforeAll(async () => {
-    fresh = await freshDatabase();
-  });
-  afterEach(async () => {
-    for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-  });
-  afterAll(() => fresh.drop());
+  const { open } = ordersLogs();
 
   /** A log, a handler that believes the keys that are trusted, and a stranger with an account of the broker. */
   async function given() {
-    const schema = `s${count++}`;
-    await migrate({ url: fresh.url, schema, sets: [postgresMigrations, logMigrations, migrations] });
-    const database = openDatabase({ url: fresh.url, schema });
-    cleanups.push(() => database.close());
-    const rabbit = testBroker();
-    cleanups.push(() => rabbit.close());
-    const { broker } = rabbit;
-    const log = openEventLog({ database, domain: 'orders' });
-    cleanups.push(() => log.stop());
     const handled: RecordedEvent[] = [];
     const double = testHandler('order-list.v1', entities);
     const handler = {
@@ -64,10 +32,9 @@ describeWith(['postgres', 'rabbitmq'], 'sealed messages over RabbitMQ', () => {
         return double.handle.call(this, events);
       },
     };
-    rabbit.owns([handler.name], ['orders']);
-    const registries = new Map([['orders', followerRegistry(database, 'orders')]]);
-    const logs = new Map([['orders', log]]);
-    await bindHandler({ broker: rabbit.direct, handler, registries });
+    const orders = await open({ owns: [handler.name] });
+    const { database, rabbit, log, logs } = orders;
+    await orders.bind(handler);
     const queue = partQueueName(handler.name, 0, rabbit.prefix);
     const keys = sealKeySource();
     const flaws: Flaw[] = [];
@@ -81,15 +48,9 @@ describeWith(['postgres', 'rabbitmq'], 'sealed messages over RabbitMQ', () => {
         },
         readUnsealed: openUnsealed({ handler: handler.name, logs }),
       };
-      const feed = rabbitFeed({ broker, handler, registries, seals });
-      const running = runSubscription({ handler, feed, logs, database, reconciliation: false });
-      cleanups.push(() => running.stop());
+      orders.consume(handler, { queue: { seals } });
     };
-    const relay = (sealer: Sealer | undefined) => {
-      const running = startRelay({ log, database, broker, sealer });
-      cleanups.push(() => running.stop());
-      return running;
-    };
+    const relay = (sealer: Sealer | undefined) => orders.relay({ sealer });
     /** Puts events into the handler's queue, as whoever has an account can. */
     const put = async (events: RecordedEvent[], sealer?: Sealer) => {
       const publisher = openPublisher({ broker: rabbit.direct, purpose: 'stranger', prepare: async () => {} });

@@ -1,19 +1,12 @@
 /** Queues that take no messages, on a real RabbitMQ: what the other handlers of the log get, and how they come back. */
-import { openEventLog } from '@caudal/eventlog/event-log.ts';
-import { migrations as logMigrations } from '@caudal/eventlog/migrations.ts';
 import { acquire, position } from '@caudal/postgres/checkpoint.ts';
-import { openDatabase } from '@caudal/postgres/database.ts';
-import { migrate } from '@caudal/postgres/migrate.ts';
-import { migrations as postgresMigrations } from '@caudal/postgres/migrations.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
-import { type FreshDatabase, freshDatabase, serverUrl } from '@caudal/testing/servers.ts';
+import { serverUrl } from '@caudal/testing/servers.ts';
 import { until } from '@caudal/testing/until.ts';
-import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
-import { migrations } from '../migrations.ts';
+import { expect, test } from '@jest/globals';
 import { vhostOf } from '../rabbitmq/connecting.ts';
 import type { Broker } from '../rabbitmq/connection.ts';
 import { boundQueues } from '../rabbitmq/management.ts';
-import { rabbitFeed } from '../rabbitmq/rabbit-feed.ts';
 import { bindHandler } from '../rabbitmq/register.ts';
 import {
   bindKeys,
@@ -24,15 +17,13 @@ import {
   queueName,
   unbindKeys,
 } from '../rabbitmq/topology.ts';
-import { runSubscription } from '../subscription/subscription.ts';
 import { grow, type TestHandler, testHandler, versions } from '../testing/doubles.ts';
+import { ordersLogs } from '../testing/orders-logs.ts';
 import { canBreakQueues, setLeader } from '../testing/queue-leader.ts';
-import { testBroker } from '../testing/rabbit.ts';
 import { openBrokenQueues } from './broken-queues.ts';
 import { bypassedFrom } from './bypass.ts';
-import { clear, followerRegistry, isSetAside, selectFollowers, setAside } from './followers.ts';
+import { clear, isSetAside, selectFollowers, setAside } from './followers.ts';
 import { openRelapses } from './relapses.ts';
-import { startRelay } from './relay.ts';
 
 const managementUrl = process.env.RABBITMQ_MANAGEMENT_URL;
 const breaking = canBreakQueues ? test : test.skip;
@@ -40,53 +31,22 @@ const managing = managementUrl ? test : test.skip;
 const slow = 60_000;
 
 describeWith(['postgres', 'rabbitmq'], 'a broken queue', () => {
-  let fresh: FreshDatabase;
-  let count = 0;
-  /** Undone in reverse. */
-  const cleanups: (() => Promise<unknown>)[] = [];
-
-  beforeAll(async () => {
-    fresh = await freshDatabase();
-  });
-  afterEach(async () => {
-    for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-  });
-  afterAll(() => fresh.drop());
+  const { open, onEnd } = ordersLogs();
 
   /** A log with handlers that are bound and consume; the events go to streams of their own. */
   async function given(...names: string[]) {
-    const schema = `s${count++}`;
-    await migrate({ url: fresh.url, schema, sets: [postgresMigrations, logMigrations, migrations] });
-    const database = openDatabase({ url: fresh.url, schema });
-    cleanups.push(() => database.close());
-    const rabbit = testBroker();
-    cleanups.push(() => rabbit.close());
-    const { broker, prefix } = rabbit;
-    rabbit.owns([...names, 'caudal.witness', 'stranger'], ['orders']);
-    const log = openEventLog({ database, domain: 'orders' });
-    cleanups.push(() => log.stop());
-    const registries = new Map([['orders', followerRegistry(database, 'orders')]]);
-    const logs = new Map([['orders', log]]);
+    const orders = await open({ owns: [...names, 'caudal.witness', 'stranger'] });
+    const { database, rabbit, log, registries } = orders;
+    const { prefix } = rabbit;
     const handlers = names.map((name) => testHandler(name, ['orders.order']));
     for (const handler of handlers) {
-      await bindHandler({ broker: rabbit.direct, handler, registries });
-      const feed = rabbitFeed({ broker, handler, registries });
-      const running = runSubscription({ handler, feed, logs, database, reconciliation: false });
-      cleanups.push(() => running.stop());
+      await orders.bind(handler);
+      orders.consume(handler);
     }
-    const relay = (options: { managed?: boolean; broker?: Broker } = {}) => {
+    const relay = ({ managed, ...options }: { managed?: boolean; broker?: Broker } = {}) => {
       const bound = (exchange: string) =>
         boundQueues({ managementUrl: managementUrl!, vhost: vhostOf(serverUrl('rabbitmq')) }, exchange);
-      const running = startRelay({
-        log,
-        database,
-        broker,
-        batchSize: 50,
-        ...(options.managed && { boundQueues: bound }),
-        ...(options.broker && { broker: options.broker }),
-      });
-      cleanups.push(() => running.stop());
-      return running;
+      return orders.relay({ batchSize: 50, ...(managed && { boundQueues: bound }), ...options });
     };
     const breakQueue = async (state: 'hangs' | 'gone' | 'back', ...which: string[]) =>
       setLeader(
@@ -115,7 +75,7 @@ describeWith(['postgres', 'rabbitmq'], 'a broken queue', () => {
         await add(100);
         await until(() => has(healthy) === total() && has(broken) === total());
         await breakQueue(state, 'broken.v1');
-        cleanups.push(() => breakQueue('back', 'broken.v1'));
+        onEnd(() => breakQueue('back', 'broken.v1'));
         await add(1_000);
         await until(() => has(healthy) === total(), 15_000);
         expect(await aside()).toEqual(['broken.v1.p0']);
@@ -140,7 +100,7 @@ describeWith(['postgres', 'rabbitmq'], 'a broken queue', () => {
       const { database, handlers, relay, breakQueue, aside, add, has, total } = await given('one.v1', 'two.v1');
       relay();
       await breakQueue('gone', 'one.v1', 'two.v1');
-      cleanups.push(() => breakQueue('back', 'one.v1', 'two.v1'));
+      onEnd(() => breakQueue('back', 'one.v1', 'two.v1'));
       await add(10);
       await expect(until(async () => (await position(database, 'relay')) > 0, 8_000)).rejects.toThrow('not within');
       expect(await aside()).toEqual([]);
@@ -156,7 +116,7 @@ describeWith(['postgres', 'rabbitmq'], 'a broken queue', () => {
       const { relay, breakQueue, aside, add } = await given('only.v1');
       relay();
       await breakQueue('gone', 'only.v1');
-      cleanups.push(() => breakQueue('back', 'only.v1'));
+      onEnd(() => breakQueue('back', 'only.v1'));
       await add(10);
       await until(async () => (await aside()).includes('only.v1.p0'), 15_000);
     },
@@ -169,7 +129,7 @@ describeWith(['postgres', 'rabbitmq'], 'a broken queue', () => {
       const { handlers, relay, breakQueue, aside, add, has, total } = await given('healthy.v1', 'broken.v1');
       const first = relay();
       await breakQueue('hangs', 'broken.v1');
-      cleanups.push(() => breakQueue('back', 'broken.v1'));
+      onEnd(() => breakQueue('back', 'broken.v1'));
       await add(20);
       await until(async () => (await aside()).length === 1, 15_000);
       await first.stop();
@@ -212,7 +172,7 @@ describeWith(['postgres', 'rabbitmq'], 'a broken queue', () => {
       const { database, rabbit, handlers, relay, breakQueue, aside, add, has, total } = system;
       relay();
       await breakQueue('hangs', 'broken.v1');
-      cleanups.push(() => breakQueue('back', 'broken.v1'));
+      onEnd(() => breakQueue('back', 'broken.v1'));
       await add(20);
       await until(async () => (await aside()).length === 1, 15_000);
       await until(() => has(handlers[0]) === total());
@@ -362,7 +322,7 @@ describeWith(['postgres', 'rabbitmq'], 'a broken queue', () => {
       });
       await brokenQueues.begin();
       const keeping = brokenQueues.keep();
-      cleanups.push(async () => {
+      onEnd(async () => {
         stopping.abort();
         await keeping;
       });

@@ -123,9 +123,9 @@ export async function syncRow(
   const baseVersion = Number(request.baseVersion);
   const lines = [...changes.lines.keys()];
   const found = await products.now(productsOf(lines), call);
-  const answer = (stored: StoredCart) => ({
+  const answer = (stored: StoredCart, before = stored) => ({
     version: BigInt(stored.version),
-    changes: Buffer.from(encodeCart(answerTo(stored, baseVersion))).toString('base64url'),
+    changes: Buffer.from(encodeCart(answerTo(stored, baseVersion, before))).toString('base64url'),
     serverTime: clock(),
   });
   return store.change({
@@ -144,7 +144,7 @@ export async function syncRow(
       const after = isWorthWriting(row.stored, synced, request.deviceId)
         ? { ...row, exists: true, stored: synced, changedAt }
         : row;
-      return { row: after, reply: answer(synced) };
+      return { row: after, reply: answer(synced, row.stored) };
     },
     repeat: (row) => answer(row.stored),
   });

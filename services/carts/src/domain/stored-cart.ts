@@ -115,10 +115,17 @@ export function isWorthWriting(before: StoredCart, after: StoredCart, device: st
   return after.version > before.version || then?.version !== now?.version || now!.seenMs > then!.seenMs + 3_600_000;
 }
 
-/** What a copy lacks that has seen `baseVersion`. */
-export function answerTo({ cart, changed }: StoredCart, baseVersion: number): Cart {
-  const lines = [...cart.lines].filter(([key]) => (changed.get(key) ?? 0) > baseVersion);
-  return { ...cart, lines: new Map(lines) };
+/**
+ * What a copy lacks that has seen `baseVersion`. `before`: the cart before its sync. Of the removals in it some may be forgotten with the
+ * sync, for their number: this answer is the last that can tell the copy of them.
+ */
+export function answerTo({ cart, changed }: StoredCart, baseVersion: number, before: StoredCart): Cart {
+  const isNews = (of: Map<string, number>, key: string) => (of.get(key) ?? 0) > baseVersion;
+  const lines = [...cart.lines].filter(([key]) => isNews(changed, key));
+  const forgotten = [...before.cart.lines].filter(
+    ([key, line]) => !cart.lines.has(key) && isRemoved(line) && isNews(before.changed, key),
+  );
+  return { ...cart, lines: new Map([...lines, ...forgotten]) };
 }
 
 /** Refuses a copy that is older than what the cart remembers, or newer than the cart. */

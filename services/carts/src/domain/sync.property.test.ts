@@ -79,9 +79,10 @@ test('any history: each copy and the server have what they know of, and no more'
         };
         if (fate === 'lost') return;
         if (fate === 'arrives late') return void late.push(arrive);
+        const before = stored;
         arrive();
         if (fate === 'answer lost') return;
-        const changes = overWire(answerTo(stored, copy.version));
+        const changes = overWire(answerTo(stored, copy.version, before));
         copies[n] = received(copy, sent, { base: copy.version, version: stored.version, changes });
         known[n] = together(known[n]!, server);
       };
@@ -138,8 +139,10 @@ test('an answer that a later one has overtaken takes no line away, and brings no
   const ask = (copy: Replica) => {
     const sent = overWire(pendingChanges(copy));
     const confirmedChange = copy.confirmed.seen.get(copy.device) ?? 0;
+    const before = stored;
     stored = sync(stored, { device: copy.device, baseVersion: copy.version, confirmedChange, changes: sent }, {}, now);
-    const answer = { base: copy.version, version: stored.version, changes: overWire(answerTo(stored, copy.version)) };
+    const changes = overWire(answerTo(stored, copy.version, before));
+    const answer = { base: copy.version, version: stored.version, changes };
     return (later: Replica) => received(later, sent, answer);
   };
   let phone = newReplica(newId());
@@ -178,7 +181,7 @@ test('a copy that is too old is refused, begins anew, and loses nothing that it 
   old = { ...old, cart: addToLine(addToLine(old.cart, 'A', 2, by(old)), 'B', 1, by(old)) };
   const sent = pendingChanges(old);
   let stored = sync(newCart(), syncOf(old, sent), {}, begin);
-  old = received(old, sent, { base: 0, version: stored.version, changes: answerTo(stored, 0) });
+  old = received(old, sent, { base: 0, version: stored.version, changes: answerTo(stored, 0, newCart()) });
   // Offline: one more of A, and B is removed. Meanwhile another device removes A, and the month passes.
   old = { ...old, cart: removeLine(addToLine(old.cart, 'A', 1, by(old)), 'B') };
   const other = newReplica(idAt(later, 2));
@@ -189,7 +192,12 @@ test('a copy that is too old is refused, begins anew, and loses nothing that it 
   expect(() => sync(stored, syncOf(old, pendingChanges(old)), {}, later)).toThrow(
     expect.objectContaining({ reason: 'CART_DEVICE_EXPIRED' }),
   );
-  const anew = rebased(old, { version: stored.version, changes: answerTo(stored, 0) }, idAt(later, 3), later.getTime());
+  const anew = rebased(
+    old,
+    { version: stored.version, changes: answerTo(stored, 0, stored) },
+    idAt(later, 3),
+    later.getTime(),
+  );
   stored = sync(stored, syncOf(anew, pendingChanges(anew)), {}, later);
   expect(shown(stored.cart)).toEqual({ A: 1 });
 });

@@ -52,6 +52,17 @@ export function judgeSeen(parcel: ParcelState | undefined, seen: readonly Seen[]
   return stateOf(facts, recent);
 }
 
+/** Whether a trace says what the carrier expects, and nothing that has happened. Its time is when that was said. */
+export function isExpectation({ eta, status, detail, place, photoUrl, signedBy }: Trace): boolean {
+  return eta !== undefined && [status, detail, place, photoUrl, signedBy].every((said) => said === undefined);
+}
+
+/** The state after the carrier has said expectations again that are known as traces: of all of them the one that was said last counts. */
+export function saidAgain(parcel: ParcelState, expectations: readonly Seen[]): ParcelState {
+  const eta = expectations.reduce(later, parcel.facts.eta);
+  return eta === parcel.facts.eta ? parcel : stateOf({ ...parcel.facts, eta }, parcel.recent);
+}
+
 /** A trace as the state has it. `id`: its traceId, where that is known. */
 export function seenOf(trace: Trace, id = traceId(trace)): Seen {
   const { happenedAt, receivedAt, zone, status, subStatus, detail, place, eta, photoUrl, signedBy } = trace;

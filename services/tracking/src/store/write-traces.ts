@@ -6,7 +6,7 @@ import { Trace as TraceMessage } from '@caudal/contract/gen/caudal/tracking/v1/t
 import { uuidOf } from '@caudal/kernel/ids.ts';
 import { byteaArray, timestamptzArray, uuidArray } from '@caudal/postgres/arrays.ts';
 import type { Transaction } from '@caudal/postgres/database.ts';
-import { judgeSeen, seenOf } from '../domain/parcel.ts';
+import { isExpectation, judgeSeen, saidAgain, seenOf } from '../domain/parcel.ts';
 import { idOfKeys } from '../domain/parcel-id.ts';
 import type { Seen } from '../domain/parcel-state.ts';
 import { readState } from '../domain/state-text.ts';
@@ -38,40 +38,41 @@ export interface Written {
   changes: number;
 }
 
-/** Decodes the traces of a batch; of those that are in it twice, the first. */
-export function rowsOf(bodies: readonly Uint8Array[]): Row[] {
+/** Decodes the traces of a batch. `again`: of those that are in it twice, all but the first. */
+export function rowsOf(bodies: readonly Uint8Array[]): { rows: Row[]; again: Row[] } {
   const rows = new Map<string, Row>();
+  const again: Row[] = [];
   for (const body of bodies) {
     const { carrier, trackingNumber, ...rest } = TraceMessage.decode(body);
     const trace = traceOf({ carrier, trackingNumber, ...rest });
     const hash = traceId(trace);
     const id = uuidOf(hash);
-    if (rows.has(id)) continue;
-    rows.set(id, {
+    const row = {
       ...{ parcel: idOfKeys(trace.carrier, trace.trackingNumber), id, trace, seen: seenOf(trace, hash) },
       ...{ carrier, trackingNumber, body },
-    });
+    };
+    if (rows.has(id)) again.push(row);
+    else rows.set(id, row);
   }
-  return [...rows.values()];
+  return { rows: [...rows.values()], again };
 }
 
 /** Writes what is new of them. A repeat changes nothing. Errors: those of `Transaction.query`. */
 export async function writeTraces(tx: Transaction, bodies: readonly Uint8Array[]): Promise<Written> {
-  const rows = rowsOf(bodies);
+  const { rows, again } = rowsOf(bodies);
   // On disk before the queue forgets them: processes commit what can be derived anew without waiting for that.
   await tx.query({ name: 'tracking-on-disk', text: "SELECT set_config('synchronous_commit', 'on', true)" });
   await makePartitions(tx, rows);
-  const { parcels, made } = await lockOrMake(tx, rows);
+  const { parcels, made } = await lockOrMake(tx, rows, again);
   const late = await knownInOtherMonths(tx, rows, parcels);
   const added = await insertTraces(
     tx,
     rows.filter(({ id }) => !late.has(id)),
   );
   const fresh = rows.filter(({ id }) => added.has(id));
-  const changed = judgeParcels(
-    fresh.filter(({ parcel }) => parcels.has(parcel)),
-    parcels,
-  );
+  const isThere = ({ parcel }: Row) => parcels.has(parcel);
+  const known = [...again, ...rows.filter(({ id }) => !added.has(id))].filter(({ trace }) => isExpectation(trace));
+  const changed = judgeParcels(parcels, { fresh: fresh.filter(isThere), known: known.filter(isThere) });
   await changeParcels(tx, changed);
   const judged = [...made, ...changed];
   await noteChanges(tx, judged);
@@ -92,11 +93,12 @@ export async function writeTraces(tx: Transaction, bodies: readonly Uint8Array[]
  * Locks the parcels that are there, and makes the others with what these traces come to: a parcel without a row has no traces. So a new parcel is
  * written once. One that another transaction makes meanwhile is there then.
  */
-async function lockOrMake(tx: Transaction, rows: Row[]) {
+async function lockOrMake(tx: Transaction, rows: Row[], again: Row[]) {
   const parcels = await lockParcels(tx, [...new Set(rows.map(({ parcel }) => parcel))]);
   const missing = rows.filter(({ parcel }) => !parcels.has(parcel));
   const unknown = new Map(missing.toReversed().map((row) => [row.parcel, newParcel(row)]));
-  const judged = judgeParcels(missing, unknown);
+  const known = again.filter(({ parcel, trace }) => unknown.has(parcel) && isExpectation(trace));
+  const judged = judgeParcels(unknown, { fresh: missing, known });
   const ids = await insertParcels(tx, judged);
   const others = [...unknown.keys()].filter((id) => !ids.has(id));
   if (others.length > 0) for (const [id, row] of await lockParcels(tx, others)) parcels.set(id, row);
@@ -169,23 +171,30 @@ async function insertTraces(tx: Transaction, rows: Row[]): Promise<Set<string>> 
   return new Set(added.map(({ id }) => id));
 }
 
-function judgeParcels(rows: Row[], parcels: Map<string, LockedParcel>): JudgedParcel[] {
-  return [...Map.groupBy(rows, ({ parcel }) => parcel)].map(([parcel, own]) => {
+/** `known`: expectations that were said again, which a carrier does that changes its mind back. They are no new traces. */
+function judgeParcels(
+  parcels: Map<string, LockedParcel>,
+  { fresh, known }: { fresh: Row[]; known: Row[] },
+): JudgedParcel[] {
+  const ofParcel = ({ parcel }: Row) => parcel;
+  const [freshOf, knownOf] = [Map.groupBy(fresh, ofParcel), Map.groupBy(known, ofParcel)];
+  return [...new Set([...freshOf.keys(), ...knownOf.keys()])].flatMap((parcel) => {
     const row = parcels.get(parcel)!;
     const before = row.state ? readState(row.state) : undefined;
-    const state = judgeSeen(
-      before,
-      own.map(({ seen }) => seen),
-    );
-    const times = own.map(({ trace }) => trace.happenedAt.getTime());
+    const own = freshOf.get(parcel) ?? [];
+    const seenOfRows = (rows: Row[]) => rows.map(({ seen }) => seen);
+    const judged = own.length > 0 ? judgeSeen(before, seenOfRows(own)) : before;
+    const state = judged && saidAgain(judged, seenOfRows(knownOf.get(parcel) ?? []));
+    if (!state || state === before) return [];
+    const times = own.length > 0 ? own.map(({ trace }) => trace.happenedAt) : [row.firstAt!, row.lastAt!];
     return {
       row,
       state,
       changed: state.status !== before?.status,
       moved: !before || !isSamePlace(before.place, state.place),
       traces: own.length,
-      firstAt: Math.min(...times),
-      lastAt: Math.max(...times),
+      firstAt: Math.min(...times.map(Number)),
+      lastAt: Math.max(...times.map(Number)),
       learns: !row.learnt && hasTransit(state),
     };
   });
