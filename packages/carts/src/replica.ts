@@ -13,6 +13,7 @@ import {
   quantityOf,
   removeLine,
 } from './cart.ts';
+import { restampFields } from './fields.ts';
 
 export interface Replica {
   /** A UUIDv7 that only this copy has: another cart, or a copy that was begun anew, has another one. */
@@ -96,6 +97,20 @@ export function received(replica: Replica, sent: Cart, { base, version, changes:
 /** The copy as one that has sent nothing yet: for the customer's cart after a login, or when the server has lost what it had. */
 export function unconfirmed(replica: Replica): Replica {
   return { ...replica, confirmed: emptyCart(), version: 0 };
+}
+
+/** The copy with nothing that it has not sent dated after `nowMs`: for a device that finds that its clock was ahead. */
+export function redated(replica: Replica, nowMs: number): Replica {
+  const { cart, confirmed, device } = replica;
+  const unsent = changesSince(cart, confirmed);
+  const lines = new Map(cart.lines);
+  for (const key of unsent.lines.keys()) {
+    const line = cart.lines.get(key)!;
+    const own = line.get(device);
+    if (own && own.at > nowMs) lines.set(key, new Map(line).set(device, { ...own, at: nowMs }));
+  }
+  const fields = restampFields(cart.fields, { names: unsent.fields.keys(), known: confirmed.fields, device, nowMs });
+  return { ...replica, cart: { ...cart, lines, fields } };
 }
 
 /**
