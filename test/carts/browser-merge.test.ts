@@ -1,7 +1,8 @@
 /** The merge in a browser is the server's, bit by bit. */
+
+import { strategies } from '@caudal/carts/fields.ts';
 import { lineKey } from '@caudal/carts/line-key.ts';
 import { bytesAfter, type Step } from '@caudal/carts/testing/histories.ts';
-import { strategies } from '@caudal/carts/fields.ts';
 import { type Browser, startBrowser, type Tab } from '@caudal/testing/browser.ts';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import fc from 'fast-check';
@@ -10,7 +11,7 @@ import { makePageServer, type PageServer } from './page-server.ts';
 
 const histories = 500;
 const device = fc.nat({ max: 3 });
-const options = { größe: 'M & L', farbe: "rot'(1)", '𝒳': '\u00e9\ufb01' };
+const options = { größe: 'M & L', farbe: "rot'(1)", 𝒳: '\u00e9\ufb01' };
 const key = fc.constantFrom('A', 'b.2', 'Z_9', lineKey({ productId: 'SHIRT', options }));
 const step = fc.record({
   kind: fc.constantFrom('add', 'add', 'remove', 'receive', 'receive', 'write'),
@@ -18,7 +19,7 @@ const step = fc.record({
   // Also those that need more than 32 bits.
   pieces: fc.oneof(fc.integer({ min: -3, max: 5 }), fc.constant(2 ** 35 + 7)),
   name: fc.constantFrom(...Object.keys(strategies)),
-  value: fc.nat({ max: 2 ** 35 }),
+  value: fc.nat({ max: 2 ** 33 }),
   nowMs: fc.oneof(fc.nat({ max: 5 }), fc.constant(1_795_000_000_123)),
 }) as fc.Arbitrary<Step>;
 
@@ -30,7 +31,7 @@ describeInBrowser([], 'the merge in a browser', (chromium) => {
   beforeAll(async () => {
     page = await makePageServer();
     await page.start('http://127.0.0.1:9');
-    browser = await startBrowser(chromium);
+    browser = startBrowser(chromium);
     tab = await browser.openTab(page.url);
   }, 120_000);
   afterAll(async () => {
@@ -44,7 +45,7 @@ describeInBrowser([], 'the merge in a browser', (chromium) => {
     );
 
   test(`gives the same bytes as in Node for ${histories} histories`, async () => {
-    const samples = fc.sample(fc.array(step, { minLength: 1, maxLength: 60 }), histories);
+    const samples = fc.sample(fc.array(step, { minLength: 1, maxLength: 60 }), { numRuns: histories, seed: 1 });
     const here = bytesAfter(samples);
     expect(await inBrowser(samples)).toEqual(here);
     // They are not all empty: most differ.

@@ -1,4 +1,7 @@
 /** The example of an offline cart in a real browser, on the whole system: tabs, devices, and a network that is cut. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { linesOf } from '@caudal/carts/cart.ts';
 import { decodeCart } from '@caudal/carts/encoding.ts';
 import { valuesOf } from '@caudal/carts/fields.ts';
@@ -14,6 +17,14 @@ import { makePageServer, type PageServer } from './page-server.ts';
 const servers = ['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'] as const;
 const testMs = 180_000;
 
+/** A tab: of which browser, whose, and what its address ends in. */
+interface Opening {
+  hash?: string;
+  from?: Browser;
+  context?: string;
+  script?: string;
+}
+
 describeInBrowser([...servers], 'the offline cart in a browser', (chromium) => {
   let browser: Browser;
   let page: PageServer;
@@ -21,10 +32,8 @@ describeInBrowser([...servers], 'the offline cart in a browser', (chromium) => {
 
   beforeAll(async () => {
     page = await makePageServer();
-    [system, browser] = await Promise.all([
-      startSystem({ form: 'stores', env: () => ({ CAUDAL_CORS_ORIGINS: page.url }) }),
-      startBrowser(chromium),
-    ]);
+    system = await startSystem({ form: 'stores', env: () => ({ CAUDAL_CORS_ORIGINS: page.url }) });
+    browser = startBrowser(chromium);
     await page.start(system.part('all').rest);
   }, 180_000);
   afterAll(async () => {
@@ -35,8 +44,8 @@ describeInBrowser([...servers], 'the offline cart in a browser', (chromium) => {
   const it = systemTest(() => system);
 
   /** A tab with the page, which is ready to work. */
-  async function open(options: Parameters<Browser['openTab']>[1] = {}, hash = ''): Promise<Tab> {
-    const tab = await browser.openTab(`${page.url}/${hash}`, options);
+  async function open({ hash = '', from = browser, ...options }: Opening = {}): Promise<Tab> {
+    const tab = await from.openTab(`${page.url}/${hash}`, options);
     await tab.until("document.getElementById('state').textContent !== 'Opening'");
     return tab;
   }
@@ -97,7 +106,7 @@ describeInBrowser([...servers], 'the offline cart in a browser', (chromium) => {
       await add(phone, 'MUG-1', 2);
       await add(phone, 'TEA');
       await shows(phone, ['MUG-1 x 2', 'TEA x 1'], 'All sent');
-      const laptop = await open({ context: await browser.newContext() }, `#${await guestOf(phone)}`);
+      const laptop = await open({ context: await browser.newContext(), hash: `#${await guestOf(phone)}` });
       await shows(laptop, ['MUG-1 x 2', 'TEA x 1'], 'All sent');
 
       for (const tab of [phone, laptop]) await tab.cutNetwork(true);
@@ -167,7 +176,11 @@ describeInBrowser([...servers], 'the offline cart in a browser', (chromium) => {
           })();
         })()`);
         const enough = acknowledged + 5 * round;
-        await until('adds', async () => acknowledged, (adds) => adds >= enough);
+        await until(
+          'adds',
+          async () => acknowledged,
+          (adds) => adds >= enough,
+        );
         tab.crash();
         await tab.close();
       }
@@ -176,6 +189,29 @@ describeInBrowser([...servers], 'the offline cart in a browser', (chromium) => {
       const [line] = await linesIn(tab);
       expect(Number(line?.replace('CUP x ', ''))).toBeGreaterThanOrEqual(acknowledged);
       expect((await onServer(tab)).lines).toEqual([line]);
+    },
+    testMs,
+  );
+
+  it(
+    'a browser that is killed has what it has shown when it starts again',
+    async () => {
+      const profile = mkdtempSync(join(tmpdir(), 'caudal-browser-'));
+      let own = startBrowser(chromium, profile);
+      try {
+        const tab = await open({ from: own });
+        await tab.cutNetwork(true);
+        await add(tab, 'MUG-1', 3);
+        await shows(tab, ['MUG-1 x 3'], 'Not sent yet');
+        await own.close();
+        own = startBrowser(chromium, profile);
+        const again = await open({ from: own });
+        await shows(again, ['MUG-1 x 3'], 'All sent');
+        expect((await onServer(again)).lines).toEqual(['MUG-1 x 3']);
+      } finally {
+        await own.close();
+        rmSync(profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
+      }
     },
     testMs,
   );

@@ -18,6 +18,7 @@ export interface Browser {
   openTab(url: string, options?: { context?: string; script?: string }): Promise<Tab>;
   /** A profile of its own, as another device has. */
   newContext(): Promise<string>;
+  /** Ends it as a power cut would. */
   close(): Promise<void>;
 }
 
@@ -58,9 +59,9 @@ interface Waiting {
   reject(error: Error): void;
 }
 
-/** Starts the browser at this path with an empty profile. */
-export async function startBrowser(path: string): Promise<Browser> {
-  const profile = mkdtempSync(join(tmpdir(), 'caudal-browser-'));
+/** Starts the browser at this path. `folder`: of its profile; if absent, one that is deleted in the end. */
+export function startBrowser(path: string, folder?: string): Browser {
+  const profile = folder ?? mkdtempSync(join(tmpdir(), 'caudal-browser-'));
   const child = spawn(path, [...flags, `--user-data-dir=${profile}`], {
     stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'],
   });
@@ -120,7 +121,7 @@ export async function startBrowser(path: string): Promise<Browser> {
         child.kill('SIGKILL');
         await ended;
       }
-      rmSync(profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
+      if (!folder) rmSync(profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
     },
   };
 }

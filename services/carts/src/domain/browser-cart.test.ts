@@ -5,7 +5,7 @@ import { decodeCart, encodeCart } from '@caudal/carts/encoding.ts';
 import { valuesOf, writeField } from '@caudal/carts/fields.ts';
 import type { CaudalError } from '@caudal/kernel/errors.ts';
 import { afterEach, expect, test } from '@jest/globals';
-import { answerTo, newCart, type StoredCart, sync } from './stored-cart.ts';
+import { answerTo, changedTo, newCart, type StoredCart, serverDevice, sync } from './stored-cart.ts';
 
 const dayMs = 86_400_000;
 const fields = { note: 'last-writer-wins' } as const;
@@ -140,6 +140,22 @@ test('a server that has lost what it confirmed gets everything again', async () 
   await add(copy, 'B', 1);
   await copy.sync();
   expect(shown(stored.cart)).toEqual({ A: 2, B: 1 });
+});
+
+test('pieces of others that the server has lost are not shown for ever', async () => {
+  makeServer();
+  const copy = await open();
+  stored = changedTo(
+    stored,
+    addToLine(stored.cart, 'A', 2, { device: serverDevice, nowMs: serverMs }),
+    new Date(serverMs),
+  );
+  await copy.sync();
+  await add(copy, 'A', 1);
+  await copy.sync();
+  stored = newCart();
+  const { cart } = await copy.sync();
+  expect([shown(cart), shown(stored.cart)]).toEqual([{ A: 1 }, { A: 1 }]);
 });
 
 test('a clock that is ahead is corrected, and later writes of others win', async () => {
