@@ -51,6 +51,7 @@ const flags = [
   '--disable-background-timer-throttling',
   '--disable-backgrounding-occluded-windows',
   '--disable-renderer-backgrounding',
+  '--disable-features=IntensiveWakeUpThrottling',
   '--remote-debugging-pipe',
 ];
 
