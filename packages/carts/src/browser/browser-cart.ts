@@ -93,6 +93,7 @@ const clockToleranceMs = 2_000;
 export async function openBrowserCart(options: BrowserCartOptions): Promise<BrowserCart> {
   const { name, send, onChange, onDropped, nowMs = Date.now, newId = newDeviceId } = options;
   const tabs = new BroadcastChannel(name);
+  let isOpen = true;
   const storage = await openCopyStorage(name, () => onDropped?.());
 
   /** Changes the copy in one transaction, so that no two tabs give the same number to two changes. */
@@ -105,7 +106,7 @@ export async function openBrowserCart(options: BrowserCartOptions): Promise<Brow
       isNew = !kept || !isSame(kept, next);
       return isNew ? next : undefined;
     });
-    if (isNew) {
+    if (isNew && isOpen) {
       onChange?.(shownOf(after!));
       tabs.postMessage('changed');
     }
@@ -214,6 +215,7 @@ export async function openBrowserCart(options: BrowserCartOptions): Promise<Brow
     },
     sendAnew: async () => shownOf(await sendAnew()),
     close() {
+      isOpen = false;
       tabs.close();
       storage.close();
     },
