@@ -70,12 +70,15 @@ function show({ cart, isSent }) {
   element('state').textContent = isSent ? 'All sent' : 'Not sent yet';
 }
 
-const trouble = (text) => {
-  element('trouble').textContent = text;
+const say = (where, text) => {
+  element(where).textContent = text;
 };
+/** What stays in the way until the next change. */
+const lasting = () =>
+  cart.isKept ? '' : 'This browser lets the page store nothing: the cart lasts until the page is closed.';
 
 const cart = await openBrowserCart({ name: 'cart', send, onChange: show });
-if (!cart.isKept) trouble('This browser lets the page store nothing: the cart lasts until the page is closed.');
+say('trouble', lasting());
 const linked = location.hash.slice(1);
 if (guestOf(linked) && linked !== remembered()) {
   remember(linked);
@@ -92,10 +95,10 @@ async function sync() {
   try {
     await cart.sync();
     delayMs = everyMs;
-    if (cart.isKept) trouble('');
+    say('network', '');
   } catch (error) {
     delayMs = Math.min(2 * delayMs, mostMs);
-    trouble(`Not synchronised: ${error.message}`);
+    say('network', `Not synchronised: ${error.message}`);
     // What this copy has goes into another cart.
     if (isGone(error)) await cart.sendAnew();
   }
@@ -106,8 +109,9 @@ async function sync() {
 async function change(act) {
   try {
     await cart.change(act);
+    say('trouble', lasting());
   } catch (error) {
-    return trouble(`Nothing was changed: ${error.message}`);
+    return say('trouble', `Nothing was changed: ${error.message}`);
   }
   return sync();
 }
@@ -131,5 +135,7 @@ document.addEventListener('visibilitychange', () => {
   if (!document.hidden) sync();
 });
 // Not of importance to the cart: without it the page only needs a network to be opened.
-navigator.serviceWorker?.register('/worker.js').catch((error) => trouble(`The page is not kept: ${error.message}`));
+navigator.serviceWorker
+  ?.register('/worker.js')
+  .catch((error) => say('network', `The page is not kept: ${error.message}`));
 await sync();

@@ -69,7 +69,7 @@ describeInBrowser([...servers], 'the offline cart in a browser', (chromium) => {
 
   /** Waits until a tab shows these lines and this state. */
   async function shows(tab: Tab, lines: string[], state?: 'All sent' | 'Not sent yet'): Promise<void> {
-    const read = async () => [await linesIn(tab), state && (await text(tab, 'state')), await text(tab, 'trouble')];
+    const read = async () => [await linesIn(tab), state && (await text(tab, 'state')), await text(tab, 'network')];
     const isThere = ([now, then]: unknown[]) => JSON.stringify([now, then]) === JSON.stringify([lines, state]);
     await until(`the tab shows ${lines} (${state})`, read, isThere);
   }
@@ -117,7 +117,7 @@ describeInBrowser([...servers], 'the offline cart in a browser', (chromium) => {
       await submit(laptop, 'note', 'text', 'Ring twice');
       await shows(phone, ['MUG-1 x 3'], 'Not sent yet');
       await shows(laptop, ['MUG-1 x 2', 'POT x 1', 'TEA x 4'], 'Not sent yet');
-      expect(await text(phone, 'trouble')).toContain('Not synchronised');
+      await phone.until("document.getElementById('network').textContent.startsWith('Not synchronised')");
       expect((await onServer(phone)).lines).toEqual(['MUG-1 x 2', 'TEA x 1']);
 
       for (const tab of [phone, laptop]) await tab.cutNetwork(false);
@@ -157,9 +157,11 @@ describeInBrowser([...servers], 'the offline cart in a browser', (chromium) => {
   it(
     'a tab that crashes at any moment loses no add that was acknowledged',
     async () => {
+      // The worker that keeps the page's files has the page's process, and Chromium may take a minute to start it again.
+      const script = "Object.defineProperty(navigator, 'serviceWorker', { value: undefined });";
       let acknowledged = 0;
       for (let round = 1; round <= 4; round++) {
-        const tab = await open();
+        const tab = await open({ script });
         await tab.listen('acknowledge', () => {
           acknowledged += 1;
         });
@@ -184,7 +186,7 @@ describeInBrowser([...servers], 'the offline cart in a browser', (chromium) => {
         tab.crash();
         await tab.close();
       }
-      const tab = await open();
+      const tab = await open({ script });
       await tab.until("document.getElementById('state').textContent === 'All sent'");
       const [line] = await linesIn(tab);
       expect(Number(line?.replace('CUP x ', ''))).toBeGreaterThanOrEqual(acknowledged);
@@ -244,18 +246,20 @@ describeInBrowser([...servers], 'the offline cart in a browser', (chromium) => {
       const tab = await open({ context: await browser.newContext(), script });
       await add(tab, 'MUG-1');
       await shows(tab, ['MUG-1 x 1'], 'All sent');
-      const refused = "document.getElementById('trouble').textContent.startsWith('Nothing was changed')";
+      let pots = 0;
       for (const disk of ['full', 'full later']) {
         await tab.evaluate(`globalThis.disk = '${disk}'`);
+        const lines = await linesIn(tab);
         await add(tab, 'POT');
-        await tab.until(refused);
-        await shows(tab, ['MUG-1 x 1'], 'All sent');
-        await tab.evaluate("globalThis.disk = 'right'; dispatchEvent(new Event('online'));");
-        await tab.until(`!(${refused})`);
+        await tab.until("document.getElementById('trouble').textContent.startsWith('Nothing was changed')");
+        await shows(tab, lines, 'All sent');
+        await tab.evaluate("globalThis.disk = 'right'");
+        await add(tab, 'POT');
+        pots += 1;
+        await shows(tab, ['MUG-1 x 1', `POT x ${pots}`], 'All sent');
+        expect(await text(tab, 'trouble')).toBe('');
       }
-      await add(tab, 'POT');
-      await shows(tab, ['MUG-1 x 1', 'POT x 1'], 'All sent');
-      expect((await onServer(tab)).lines).toEqual(['MUG-1 x 1', 'POT x 1']);
+      expect((await onServer(tab)).lines).toEqual(['MUG-1 x 1', 'POT x 2']);
     },
     testMs,
   );
