@@ -57,6 +57,32 @@ export function latestStamp(fields: Fields): Stamp | undefined {
   return stamps.sort(compareStamps).at(-1);
 }
 
+/**
+ * The fields with the stamps of `device` in `names` that are after `nowMs` put back to then: for a clock that was ahead. Like all stamps
+ * they are later than those in `known`, which the device has seen.
+ */
+export function restampFields(fields: Fields, { names, known, device, nowMs }: Restamping): Fields {
+  const restamped = new Map(fields);
+  let last = latestStamp(known);
+  for (const name of names) {
+    const { strategy, state } = fields.get(name)!;
+    const change = (stamp: Stamp) => {
+      if (stamp.device !== device || stamp.ms <= nowMs) return stamp;
+      last = stampAfter(last, nowMs, device);
+      return last;
+    };
+    restamped.set(name, { strategy, state: strategies[strategy].restamped(state, change) });
+  }
+  return restamped;
+}
+
+export interface Restamping {
+  names: Iterable<string>;
+  known: Fields;
+  device: string;
+  nowMs: number;
+}
+
 export interface FieldWrite {
   name: string;
   value: Value;

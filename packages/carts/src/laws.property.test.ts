@@ -3,17 +3,11 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { addToLine, type Cart, emptyCart, linesOf, merge, quantityOf, removeLine } from './cart.ts';
 import { decodeCart, encodeCart } from './encoding.ts';
-import { type FieldsConfig, strategies, writeField } from './fields.ts';
-import type { Value } from './strategies/strategy.ts';
+import { strategies } from './fields.ts';
+import { deviceOf, devices, play, type Step } from './testing/histories.ts';
 
 const numRuns = Number(process.env.CARTS_HISTORIES ?? 300);
-const deviceOf = (n: number) => `00000000-0000-7000-8000-00000000000${n}`;
 const hex = (cart: Cart) => Buffer.from(encodeCart(cart)).toString('hex');
-const config: FieldsConfig = Object.fromEntries(
-  Object.keys(strategies).map((name) => [name, name as FieldsConfig[string]]),
-);
-
-const devices = 4;
 const device = fc.nat({ max: devices - 1 });
 const key = fc.constantFrom('A', 'B', 'C');
 const step = fc.oneof(
@@ -35,17 +29,6 @@ const step = fc.oneof(
   },
 ) as fc.Arbitrary<Step>;
 
-interface Step {
-  kind: 'add' | 'remove' | 'receive' | 'write';
-  device: number;
-  key: string;
-  pieces: number;
-  from: number;
-  name: string;
-  value: number;
-  nowMs: number;
-}
-
 /** An add, and the removals that have seen it. */
 interface Added {
   key: string;
@@ -58,33 +41,19 @@ interface Model {
   gone: Set<Added>;
 }
 
-function valueFor(name: string, n: number): Value {
-  return name === 'sum' || name === 'maximum' ? n : `text ${n}`;
-}
-
 function run(steps: Step[]) {
-  const carts: Cart[] = Array.from({ length: devices }, emptyCart);
   const models: Model[] = Array.from({ length: devices }, () => ({ adds: new Set(), gone: new Set() }));
-  steps.forEach((each, n) => {
-    const cart = carts[each.device]!;
+  for (const each of steps) {
     const model = models[each.device]!;
-    const by = { device: deviceOf(each.device), nowMs: n };
-    if (each.kind === 'add') {
-      carts[each.device] = addToLine(cart, each.key, each.pieces, by);
-      model.adds.add({ key: each.key, pieces: each.pieces });
-    } else if (each.kind === 'remove') {
-      carts[each.device] = removeLine(cart, each.key);
+    if (each.kind === 'add') model.adds.add({ key: each.key, pieces: each.pieces });
+    else if (each.kind === 'remove') {
       for (const add of model.adds) if (add.key === each.key) model.gone.add(add);
     } else if (each.kind === 'receive') {
-      carts[each.device] = merge(cart, carts[each.from]!);
       const other = models[each.from]!;
       models[each.device] = { adds: union(model.adds, other.adds), gone: union(model.gone, other.gone) };
-    } else {
-      const write = { name: each.name, value: valueFor(each.name, each.value), device: by.device, nowMs: each.nowMs };
-      carts[each.device] = { ...cart, fields: writeField(cart.fields, write, config) };
     }
-  });
-  return { carts, models };
+  }
+  return { carts: play(steps), models };
 }
 
 const union = <T>(a: Set<T>, b: Set<T>) => new Set([...a, ...b]);

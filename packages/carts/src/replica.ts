@@ -13,6 +13,7 @@ import {
   quantityOf,
   removeLine,
 } from './cart.ts';
+import { restampFields } from './fields.ts';
 
 export interface Replica {
   /** A UUIDv7 that only this copy has: another cart, or a copy that was begun anew, has another one. */
@@ -79,23 +80,44 @@ export function received(replica: Replica, sent: Cart, { base, version, changes:
   const arrived = merge(replica.confirmed, sent);
   const unsent = changesSince(replica.cart, arrived).lines;
   const confirmed = merge(arrived, changes);
-  // What the whole cart lacks was removed, and is forgotten.
   const isWhole = base === 0 && !isOvertaken;
-  const isGone = (key: string) => isWhole && !changes.lines.has(key) && !unsent.has(key);
+  if (isWhole) for (const lines of [cart.lines, confirmed.lines]) dropGone(lines, changes.lines, unsent);
   for (const [key, line] of cart.lines) {
     const other = confirmed.lines.get(key);
-    const isDone = other !== undefined && isRemoved(line) && isRemoved(other);
-    if (!isDone && !isGone(key)) continue;
-    cart.lines.delete(key);
+    if (other !== undefined && isRemoved(line) && isRemoved(other)) cart.lines.delete(key);
   }
   // Also what was sent long ago and is forgotten since.
   for (const key of confirmed.lines.keys()) if (!cart.lines.has(key)) confirmed.lines.delete(key);
   return { ...replica, cart, confirmed, version: Math.max(version, replica.version) };
 }
 
+/** Drops what the whole cart lacks, also of others, and was sent: it was removed and is forgotten, or the server has lost it. */
+function dropGone(lines: Map<string, Line>, whole: Map<string, Line>, unsent: Map<string, Line>): void {
+  for (const [key, line] of lines) {
+    const isKept = (device: string) => whole.get(key)?.has(device) || unsent.get(key)?.has(device);
+    const kept = [...line].filter(([device]) => isKept(device));
+    if (kept.length === 0) lines.delete(key);
+    else if (kept.length < line.size) lines.set(key, new Map(kept));
+  }
+}
+
 /** The copy as one that has sent nothing yet: for the customer's cart after a login, or when the server has lost what it had. */
 export function unconfirmed(replica: Replica): Replica {
   return { ...replica, confirmed: emptyCart(), version: 0 };
+}
+
+/** The copy with nothing that it has not sent dated after `nowMs`: for a device that finds that its clock was ahead. */
+export function redated(replica: Replica, nowMs: number): Replica {
+  const { cart, confirmed, device } = replica;
+  const unsent = changesSince(cart, confirmed);
+  const lines = new Map(cart.lines);
+  for (const key of unsent.lines.keys()) {
+    const line = cart.lines.get(key)!;
+    const own = line.get(device);
+    if (own && own.at > nowMs) lines.set(key, new Map(line).set(device, { ...own, at: nowMs }));
+  }
+  const fields = restampFields(cart.fields, { names: unsent.fields.keys(), known: confirmed.fields, device, nowMs });
+  return { ...replica, cart: { ...cart, lines, fields } };
 }
 
 /**

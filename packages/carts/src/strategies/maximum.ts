@@ -6,5 +6,6 @@ export const maximum: Strategy<number> = {
   merge: Math.max,
   values: (state) => [state],
   stamp: () => undefined,
+  restamped: (state) => state,
   isState: (value): value is number => Number.isSafeInteger(value) && Math.abs(value as number) <= maxNumber,
 };

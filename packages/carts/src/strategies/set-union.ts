@@ -17,6 +17,7 @@ export const setUnion: Strategy<string[]> = {
   merge: union,
   values: (state) => (state.length > 0 ? [state] : []),
   stamp: () => undefined,
+  restamped: (state) => state,
   isState: (value): value is string[] =>
     Array.isArray(value) &&
     value.length <= mostTexts &&

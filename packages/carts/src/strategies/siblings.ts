@@ -55,6 +55,7 @@ export const siblings: Strategy<Sibling[]> = {
       .map(({ stamp }) => stamp)
       .sort(compareStamps)
       .at(-1),
+  restamped: (state, change) => state.map((one) => ({ ...one, stamp: change(one.stamp) })).sort(order),
   isState: (value): value is Sibling[] =>
     Array.isArray(value) && value.length <= mostSiblings && value.every(isSibling),
 };

@@ -18,6 +18,8 @@ export interface Strategy<S> {
   values(state: S): Value[];
   /** The latest stamp in it. */
   stamp(state: S): Stamp | undefined;
+  /** The state with other stamps. */
+  restamped(state: S, change: (stamp: Stamp) => Stamp): S;
   /** Whether this is such a state, within its bounds and with nothing beside it: for what comes from a network. */
   isState(value: unknown): value is S;
 }

@@ -23,6 +23,7 @@ export const sum: Strategy<Sums> = {
   merge: merged,
   values: (state) => [state.reduce((total, [, , of]) => total + of, 0)],
   stamp: () => undefined,
+  restamped: (state) => state,
   isState: (value): value is Sums =>
     Array.isArray(value) &&
     value.length <= mostDevices &&

@@ -16,6 +16,7 @@ const compare = (a: Written, b: Written) => compareStamps(a.stamp, b.stamp) || c
 const common = {
   values: ({ text }: Written) => (text === '' ? [] : [text]),
   stamp: ({ stamp }: Written) => stamp,
+  restamped: ({ text, stamp }: Written, change: (stamp: Stamp) => Stamp) => ({ text, stamp: change(stamp) }),
   isState: isWritten,
 };
 

@@ -1,7 +1,7 @@
 /** Devices that synchronise over a network that loses and repeats: no add is lost, no removal is undone, and nothing removed is kept. */
 import { addToLine, type Cart, linesOf, removeLine } from '@caudal/carts/cart.ts';
 import { decodeCart, encodeCart } from '@caudal/carts/encoding.ts';
-import { newReplica, pendingChanges, type Replica, rebased, received } from '@caudal/carts/replica.ts';
+import { newReplica, pendingChanges, type Replica, rebased, received, unconfirmed } from '@caudal/carts/replica.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
@@ -26,6 +26,7 @@ const steps = fc.array(
         fate: fc.constantFrom('arrives', 'lost', 'answer lost', 'arrives late'),
       }),
     },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('anew' as const), device }) },
     {
       weight: 1,
       arbitrary: fc.record({ kind: fc.constant('server' as const), key, pieces: fc.integer({ min: -1, max: 2 }) }),
@@ -96,6 +97,8 @@ test('any history: each copy and the server have what they know of, and no more'
           const copy = copies[step.device]!;
           copies[step.device] = { ...copy, cart: removeLine(copy.cart, step.key) };
           removeFrom(known[step.device]!, step.key);
+        } else if (step.kind === 'anew') {
+          copies[step.device] = unconfirmed(copies[step.device]!);
         } else if (step.kind === 'server') {
           const cart =
             step.pieces > 0

@@ -1,0 +1,36 @@
+/** Turns of tabs; in Node, Web Locks are the same. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { expect, test } from '@jest/globals';
+import { inTurn } from './in-turn.ts';
+
+test('one at a time', async () => {
+  let running = 0;
+  let most = 0;
+  const work = async () => {
+    running += 1;
+    most = Math.max(most, running);
+    await delay(5);
+    running -= 1;
+  };
+  await Promise.all(Array.from({ length: 5 }, () => inTurn(`turn ${process.pid} a`, 30_000, work)));
+  expect(most).toBe(1);
+});
+
+test('one that never ends its turn stops nobody for long', async () => {
+  const name = `turn ${process.pid} b`;
+  let end = () => {};
+  const stopped = inTurn(name, 30_000, () => new Promise<void>((resolve) => (end = resolve)));
+  expect(await inTurn(name, 50, async () => 'done')).toBe('done');
+  end();
+  await stopped;
+});
+
+test('an error of the work is an error of the turn, and the work is not done twice', async () => {
+  let times = 0;
+  const work = async () => {
+    times += 1;
+    throw new Error('no');
+  };
+  await expect(inTurn(`turn ${process.pid} c`, 30_000, work)).rejects.toThrow('no');
+  expect(times).toBe(1);
+});
