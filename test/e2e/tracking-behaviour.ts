@@ -75,6 +75,21 @@ export function describeTracking(system: () => System): void {
       );
     });
 
+    it('a public link shows the parcel to anyone, until it is revoked', async () => {
+      const about = { carrier: 'acme', trackingNumber: `L${newId()}` };
+      await api().call('RecordTraces', {
+        traces: [{ ...about, happenTime: minutesAgo(5), status: 'PARCEL_STATUS_IN_TRANSIT', detail: 'Left <Lyon>' }],
+      });
+      const make = () => api().send('CreateParcelLink', about);
+      const { path } = (await until('the parcel is known', make, ({ status }) => status === 200)).body;
+      const visit = () => api().as(undefined).raw('query', path, { headers: { accept: 'text/html' } });
+      const page = await visit();
+      expect([page.status, page.headers.get('content-type')]).toEqual([200, 'text/html; charset=utf-8']);
+      expect(page.body).toContain('Left &lt;Lyon&gt;');
+      expect((await api().call('RevokeParcelLinks', about)).body).toEqual({ revoked: 1 });
+      expect((await visit()).status).toBe(404);
+    });
+
     it('traces that are wrong are refused by themselves', async () => {
       const about = { carrier: 'acme', trackingNumber: `T${newId()}` };
       const { body } = await api().call('RecordTraces', {

@@ -26,6 +26,7 @@ import { type Access, type AccessMessage, accessOf } from './access.ts';
 import { type Audit, auditOf } from './audit.ts';
 import { commentsOf } from './comments.ts';
 import { type HttpRule, type HttpRuleMessage, httpRules } from './http-rule.ts';
+import { answersPage } from './page.ts';
 import { type RawBody, rawBodyOf } from './raw-body.ts';
 import { type Reads, type ReadsMessage, readsOf } from './reads.ts';
 import { type Serving, servingOf } from './serving.ts';
@@ -44,6 +45,8 @@ export interface MethodContract extends Serving {
   reads: Reads;
   /** Set if a body over REST stays as it was sent. */
   rawBody: RawBody | undefined;
+  /** Whether its answers over REST are HTML: it answers with a caudal.type.v1.Page. */
+  page: boolean;
   /** `idempotency_level = NO_SIDE_EFFECTS`: repeating it is safe. */
   noSideEffects: boolean;
   request: DescMessage;
@@ -167,7 +170,7 @@ export function load(bytes: Uint8Array): Contract {
     );
     const made: MethodContract = {
       ...{ path, service, name, http: rules, access: allowed, audit: audited, reads: reading },
-      rawBody: raw,
+      ...{ rawBody: raw, page: answersPage({ path, http: rules, response }) },
       ...{ ...serving, noSideEffects, request, response },
     };
     methods.set(path, made);

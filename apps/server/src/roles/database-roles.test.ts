@@ -32,7 +32,7 @@ const changeable = [
 const own: Record<string, { changeable: string[]; definers: string[] }> = {
   carts: { changeable: ['cart_commands', 'carts'], definers: [] },
   tracking: {
-    changeable: ['carrier_polls', 'parcel_changes', 'parcels', 'trace_inbox', 'transit_sketches'],
+    changeable: ['carrier_polls', 'parcel_changes', 'parcel_links', 'parcels', 'trace_inbox', 'transit_sketches'],
     definers: ['make_trace_partitions', 'make_trace_partitions'],
   },
 };
