@@ -82,7 +82,10 @@ export function describeTracking(system: () => System): void {
       });
       const make = () => api().send('CreateParcelLink', about);
       const { path } = (await until('the parcel is known', make, ({ status }) => status === 200)).body;
-      const visit = () => api().as(undefined).raw('query', path, { headers: { accept: 'text/html' } });
+      const visit = () =>
+        api()
+          .as(undefined)
+          .raw('query', path, { headers: { accept: 'text/html' } });
       const page = await visit();
       expect([page.status, page.headers.get('content-type')]).toEqual([200, 'text/html; charset=utf-8']);
       expect(page.body).toContain('Left &lt;Lyon&gt;');

@@ -69,7 +69,7 @@ test.each([
   const text = await reply.text();
   expect(text).toContain(`<h1>${title}</h1>`);
   expect(text).not.toMatch(/<b>|secret|<script/);
-  const [, own] = /<style>([^]*)<\/style>/.exec(text)!;
+  const [, own] = /<style>([\s\S]*)<\/style>/.exec(text)!;
   expect(reply.headers.get('content-security-policy')).toContain(
     `style-src 'sha256-${createHash('sha256').update(own!).digest('base64')}'`,
   );

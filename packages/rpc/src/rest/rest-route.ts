@@ -195,7 +195,10 @@ export async function serveRoute(
   // Before a 304 as well, since its headers replace those that a browser has kept.
   if (styleHash !== undefined) reply.headers(pageHeaders(styleHash));
   if (isRead && etag && hasTag(header('if-none-match'), etag)) return reply.code(304).send();
-  return reply.code(contract.successStatus).type(contract.page ? pageType : 'application/json').send(body);
+  return reply
+    .code(contract.successStatus)
+    .type(contract.page ? pageType : 'application/json')
+    .send(body);
 }
 
 interface Body {

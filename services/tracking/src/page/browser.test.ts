@@ -13,7 +13,8 @@ import { hour, start as startTime, traceAt } from '../testing/traces.ts';
 const chromium = findChromium();
 const title = `a parcel's page in a browser${chromium ? '' : ' (no Chromium in PATH or CHROMIUM_PATH)'}`;
 
-const attack = '<script>document.title = "owned"</script><img src="https://evil.example/x" onerror="document.title = 1">';
+const attack =
+  '<script>document.title = "owned"</script><img src="https://evil.example/x" onerror="document.title = 1">';
 const hebrew = '\u202eהחבילה הגיעה למרכז';
 const state = judge(undefined, [
   traceAt(0, 'IN_TRANSIT', { place: { name: 'Lyon', country: 'FR', latitude: 45.8, longitude: 4.8 }, detail: attack }),
@@ -98,7 +99,7 @@ frame.onload = () => {
     servers.push(server);
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const { html } = await browse(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`, flags);
-    const [, json = ''] = /<pre>([^]*?)<\/pre>/.exec(html) ?? [];
+    const [, json = ''] = /<pre>([\s\S]*?)<\/pre>/.exec(html) ?? [];
     const text = json.replace(/&lt;/g, '<').replace(/&gt;/g, '>').replace(/&amp;/g, '&');
     return JSON.parse(text) as Inspected;
   }
@@ -106,14 +107,18 @@ frame.onload = () => {
   test.each([
     ['on a desk', 1_000, [], 'rgb(255, 255, 255)'],
     ['on a phone, in the dark', 320, ['--blink-settings=preferredColorScheme=0'], 'rgb(20, 23, 26)'],
-  ])('is accessible %s', async (_, width, flags, ground) => {
-    const found = await inspect(width, flags);
-    expect(found.violations.map(({ id, nodes }) => [id, nodes[0]!.html, nodes[0]!.failureSummary])).toEqual([]);
-    expect(found.passes).toBeGreaterThan(15);
-    expect(found.ground).toBe(ground);
-    // Nothing is wider than the screen.
-    expect(found.width).toBeLessThanOrEqual(width);
-    expect(found.directions).toContainEqual([hebrew, 'rtl', 'isolate']);
-    expect(found.directions).toContainEqual(['Lyon, FR', 'ltr', 'isolate']);
-  }, 120_000);
+  ])(
+    'is accessible %s',
+    async (_, width, flags, ground) => {
+      const found = await inspect(width, flags);
+      expect(found.violations.map(({ id, nodes }) => [id, nodes[0]!.html, nodes[0]!.failureSummary])).toEqual([]);
+      expect(found.passes).toBeGreaterThan(15);
+      expect(found.ground).toBe(ground);
+      // Nothing is wider than the screen.
+      expect(found.width).toBeLessThanOrEqual(width);
+      expect(found.directions).toContainEqual([hebrew, 'rtl', 'isolate']);
+      expect(found.directions).toContainEqual(['Lyon, FR', 'ltr', 'isolate']);
+    },
+    120_000,
+  );
 });

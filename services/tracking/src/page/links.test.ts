@@ -1,6 +1,7 @@
 /** The life of a public link, over HTTP and on a real PostgreSQL. */
-import { Trace } from '@caudal/contract/gen/caudal/tracking/v1/tracking.ts';
+
 import type { ParcelLinkServiceService } from '@caudal/contract/gen/caudal/tracking/v1/links.ts';
+import { Trace } from '@caudal/contract/gen/caudal/tracking/v1/tracking.ts';
 import { start, stopAll } from '@caudal/rpc/testing/fixture.ts';
 import type { Handlers } from '@caudal/rpc/types.ts';
 import { refusalOf, testCall } from '@caudal/testing/call.ts';

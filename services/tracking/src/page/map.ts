@@ -35,12 +35,14 @@ ${linesOf(west, east).map(
 <text x="${round(x(degrees)) + 3}" y="${height - 4}">${longitudeText(degrees, texts)}</text>
 `,
 )}${linesOf(south, north).map(
-    (degrees) => html`<line class="grid" x1="0" y1="${round(y(degrees))}" x2="${width}" y2="${round(y(degrees))}"/>
+  (degrees) => html`<line class="grid" x1="0" y1="${round(y(degrees))}" x2="${width}" y2="${round(y(degrees))}"/>
 <text x="4" y="${round(y(degrees)) - 3}">${latitudeText(degrees, texts)}</text>
 `,
-  )}<polyline class="way" points="${points.map(at).join(' ')}"/>
+)}<polyline class="way" points="${points.map(at).join(' ')}"/>
 ${points.map(
-  (point) => html`<circle class="place${point === last ? ' last' : ''}" cx="${round(x(point.longitude))}" cy="${round(y(point.latitude))}" r="${point === last ? 7 : 5}"/>
+  (
+    point,
+  ) => html`<circle class="place${point === last ? ' last' : ''}" cx="${round(x(point.longitude))}" cy="${round(y(point.latitude))}" r="${point === last ? 7 : 5}"/>
 `,
 )}</svg>
 <figcaption class="soft" id="way">${wayOf(points, texts)}</figcaption>

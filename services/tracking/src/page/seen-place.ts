@@ -5,8 +5,7 @@ import type { Place, Status } from '../domain/trace.ts';
 /** There the carrier is at somebody's door: names of places may be addresses, and its words name who has opened. */
 const atTheDoor: ReadonlySet<Status> = new Set(['DELIVERED', 'FAILED_ATTEMPT']);
 
-export const isAtTheDoor = ({ status }: Pick<Seen, 'status'>): boolean =>
-  status !== undefined && atTheDoor.has(status);
+export const isAtTheDoor = ({ status }: Pick<Seen, 'status'>): boolean => status !== undefined && atTheDoor.has(status);
 
 export interface SeenPlace {
   /** `Lyon, FR`; undefined if it has no name. */

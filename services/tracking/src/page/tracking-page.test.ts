@@ -21,12 +21,13 @@ const page = (traces: Trace[], more: Partial<ShownParcel> = {}) => trackingPage(
 const lyon = { name: 'Lyon', country: 'FR', latitude: 45.764, longitude: 4.8357 };
 const tokyo = { name: 'Tokyo', country: 'JP', latitude: 35.6762, longitude: 139.6503 };
 
-/** Its text, as a reader has it. */
+/** Its text, as a reader has it. Versions of Node write a comma behind the day of the week, or none. */
 const textOf = (html: string) =>
   html
-    .replace(/<(style|svg)[^]*?<\/\1>/g, '')
+    .replace(/<(style|svg)[\s\S]*?<\/\1>/g, '')
     .replace(/<[^>]*>/g, ' ')
-    .replace(/\s+/g, ' ');
+    .replace(/\s+/g, ' ')
+    .replace(/day,/g, 'day');
 
 test('has status, reasons, days and times of the places', () => {
   const text = textOf(
@@ -51,7 +52,7 @@ test('without a trace it says so', () => {
 
 test('says when it arrives, in the zone of the place, and how sure that is', () => {
   const estimate = {
-    ...{ source: 'LEARNT', sureness: 'LOW', samples: 3, spreadDays: 2, late: true } as const,
+    ...({ source: 'LEARNT', sureness: 'LOW', samples: 3, spreadDays: 2, late: true } as const),
     ...{ earliest: start + 72 * hour, likely: start + 80 * hour, latest: start + 120 * hour },
   };
   const moving = [traceAt(0, 'IN_TRANSIT', { place: lyon })];
@@ -72,7 +73,12 @@ test('at the door it has only the country and our own words', () => {
   const html = page([
     traceAt(0, 'IN_TRANSIT', { place: lyon, detail: 'Departed' }),
     traceAt(5, 'DELIVERED', {
-      ...{ subStatus: 'TO_NEIGHBOUR', detail: 'Signed by Ada Lovelace', signedBy: 'Lovelace', photoUrl: 'https://a/b.png' },
+      ...{
+        subStatus: 'TO_NEIGHBOUR',
+        detail: 'Signed by Ada Lovelace',
+        signedBy: 'Lovelace',
+        photoUrl: 'https://a/b.png',
+      },
       place: { name: '12 Rue de la Paix', country: 'FR', latitude: 45.76412, longitude: 4.83571 },
     }),
   ]);
@@ -117,8 +123,30 @@ const hostile = fc.oneof(
   fc
     .array(
       fc.constantFrom(
-        ...['<script>alert(1)</script>', '</bdi>', '</style>', '<style>*{}</style>', '-->', '<!--', '&lt;', '&#60;', '"', "'"],
-        ...['<img src=x onerror=a()>', ' onload="a()"', '\u202e', '\u0000', '\ud800', '${a}', 'javascript:a()', '<', '>', '`'],
+        ...[
+          '<script>alert(1)</script>',
+          '</bdi>',
+          '</style>',
+          '<style>*{}</style>',
+          '-->',
+          '<!--',
+          '&lt;',
+          '&#60;',
+          '"',
+          "'",
+        ],
+        ...[
+          '<img src=x onerror=a()>',
+          ' onload="a()"',
+          '\u202e',
+          '\u0000',
+          '\ud800',
+          '{{a}}',
+          'javascript:a()',
+          '<',
+          '>',
+          '`',
+        ],
       ),
       { minLength: 1, maxLength: 6 },
     )
@@ -130,7 +158,16 @@ test('no text of a carrier becomes markup', () => {
     ...{ carrier: hostile, trackingNumber: hostile, detail: hostile, name: hostile, country: hostile },
     ...{ zone: hostile, subStatus: hostile, destination: hostile },
   });
-  const with_ = ({ carrier, trackingNumber, detail, name, country, zone, subStatus, destination }: Record<string, string>) =>
+  const with_ = ({
+    carrier,
+    trackingNumber,
+    detail,
+    name,
+    country,
+    zone,
+    subStatus,
+    destination,
+  }: Record<string, string>) =>
     page(
       [
         traceAt(0, 'IN_TRANSIT', { detail, zone, subStatus, place: { ...lyon, name, country } as Trace['place'] }),
