@@ -1,11 +1,10 @@
 /** The page in a real browser: on a phone and in the dark, for those who use a screen reader, and with a carrier that means harm. */
-import { readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
-import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
 import { start, stopAll } from '@caudal/rpc/testing/fixture.ts';
 import { browse, findChromium } from '@caudal/testing/chromium.ts';
 import { afterAll, describe, expect, test } from '@jest/globals';
+import axe from 'axe-core';
 import { judge } from '../domain/parcel.ts';
 import { trackingPageQueryService } from '../queries/tracking-page-query-service.ts';
 import { hour, start as startTime, traceAt } from '../testing/traces.ts';
@@ -67,7 +66,6 @@ const row = {
   /** Looks at the page in a frame of this width. The frame's copy has no policy, so that axe can run in it. */
   async function inspect(width: number, flags: string[] = []): Promise<Inspected> {
     const page = await (await fetch(`${await serve()}/track/one`)).text();
-    const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'));
     const outer = `<!doctype html><title>outer</title><iframe src="/page" style="width: ${width}px; height: 900px; border: 0"></iframe>
 <pre></pre><script>
 const frame = document.querySelector('iframe');
@@ -87,10 +85,10 @@ frame.onload = () => {
   inner.head.append(script);
 };
 </script>`;
-    const contents: Record<string, [string, string | Buffer]> = {
+    const contents: Record<string, [string, string]> = {
       '/': ['text/html; charset=utf-8', outer],
       '/page': ['text/html; charset=utf-8', page],
-      '/axe.js': ['text/javascript', axe],
+      '/axe.js': ['text/javascript', axe.source],
     };
     const server = createServer(({ url }, reply) => {
       const [type, body] = contents[url ?? ''] ?? ['text/plain', ''];

@@ -26,6 +26,7 @@ svg { display: block; width: 100%; height: auto; background: var(--sea); border:
 .place { fill: var(--ground); stroke: var(--mark); stroke-width: 2; vector-effect: non-scaling-stroke }
 .last { fill: var(--mark) }
 svg text { fill: var(--soft); font-size: 11px }
+@media (max-width: 32rem) { svg text { font-size: 18px } }
 footer { margin-top: 2.5rem; padding-top: .75rem; border-top: 1px solid var(--line); color: var(--soft); font-size: .875rem }
 `;
 
