@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto';
+import { contract } from '@caudal/contract/descriptors.ts';
 import { TrackingPageQueryServiceService } from '@caudal/contract/gen/caudal/tracking/v1/links.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { start, stopAll } from '../testing/fixture.ts';
 import { service } from '../types.ts';
+import { openApi } from './openapi.ts';
 
 const style = 'p { color: red }';
 const styleHash = createHash('sha256').update(style).digest('base64');
@@ -89,4 +91,13 @@ test('programs get problem+json', async () => {
     ]);
     expect(await reply.json()).toMatchObject({ reason: 'PARCEL_LINK_NOT_FOUND' });
   }
+});
+
+test('OpenAPI says that it is HTML, and has no schema of the message', () => {
+  const { paths, components } = openApi(contract().methods()) as {
+    paths: Record<string, { get: { responses: Record<string, { content: object }> } }>;
+    components: { schemas: object };
+  };
+  expect(Object.keys(paths['/track/{token}']!.get.responses['200']!.content)).toEqual(['text/html']);
+  expect(Object.keys(components.schemas)).not.toContain('type.Page');
 });
