@@ -17,6 +17,7 @@ export const read: Record<string, string> = {
   '@event-driven-io/emmett': 'MIT in its repository; a peer in the benchmarks',
   '@event-driven-io/emmett-postgresql': 'MIT in its repository; a peer in the benchmarks',
   '@event-driven-io/pongo': 'MIT in its repository; a peer in the benchmarks',
+  'axe-core': 'MPL-2.0; a test runs it in a browser, as it is',
   buildcheck: 'MIT in an old form ("licenses"); an optional part of ssh2',
   'caniuse-lite': 'CC-BY-4.0: data that the transform of tests reads',
   'cpu-features': 'MIT in an old form ("licenses"); an optional part of ssh2',

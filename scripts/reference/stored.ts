@@ -267,6 +267,15 @@ export const contextTables: Record<string, Stored[]> = {
       },
     },
     {
+      name: 'parcel_links',
+      kind: 'rows end',
+      bound: 'A row for each public link to a parcel, ten a parcel at most; deleted after 180 days.',
+      shown: {
+        file: 'services/tracking/src/page/links.test.ts',
+        test: 'links that have ended are deleted',
+      },
+    },
+    {
       name: 'trace_inbox',
       kind: 'rows end',
       bound:

@@ -18,7 +18,7 @@ const foreign =
   /^(?:(?:FST_ERR|UND_ERR|ERR|HPE|EAI)_\w+|NODE_TLS_REJECT_UNAUTHORIZED|NOT_SERVING|BAD_REQUEST|UNKNOWN_MODE|WHEN_REQUIRED|AT_LEAST)$/;
 
 /** Where words in capitals are statuses of parcels, codes of carriers, or say why one trace of a call was refused. */
-const saysStatus = /^(services\/tracking\/src\/(domain|carriers|trace-message)|apps\/carrier-simulator\/)/;
+const saysStatus = /^(services\/tracking\/src\/(domain|carriers|page|trace-message)|apps\/carrier-simulator\/)/;
 
 /** Settings, with their deprecated names. */
 const settingNames = new Set(Object.entries(settings as Settings).flatMap(([name, { formerly }]) => [name, formerly]));

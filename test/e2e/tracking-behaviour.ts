@@ -13,6 +13,12 @@ export function describeTracking(system: () => System): void {
   const api = () => system().api;
   const minutesAgo = (minutes: number) => new Date(Date.now() - minutes * 60_000).toISOString();
 
+  /** Opens a public link, as a browser does. */
+  const visit = (path: string) =>
+    api()
+      .as(undefined)
+      .raw('query', path, { headers: { accept: 'text/html' } });
+
   /** An order that was sent with this number. */
   async function sentOrder(trackingNumber: string): Promise<{ orderId: string; customerId: string }> {
     const productId = await newProduct(api(), { price: 100, quantity: 5 });
@@ -101,6 +107,36 @@ export function describeTracking(system: () => System): void {
           () => api().send('GetParcel', { carrier: 'acme', trackingNumber }),
           ({ status }) => status === 200,
         );
+    });
+
+    it('a public link shows the parcel to anyone, until it is revoked', async () => {
+      const about = { carrier: 'acme', trackingNumber: `L${newId()}` };
+      await api().call('RecordTraces', {
+        traces: [{ ...about, happenTime: minutesAgo(5), status: 'PARCEL_STATUS_IN_TRANSIT', detail: 'Left <Lyon>' }],
+      });
+      const make = () => api().send('CreateParcelLink', about);
+      const { path } = (await until('the parcel is known', make, ({ status }) => status === 200)).body;
+      const page = await visit(path);
+      expect([page.status, page.headers.get('content-type')]).toEqual([200, 'text/html; charset=utf-8']);
+      expect(page.body).toContain('Left &lt;Lyon&gt;');
+      expect((await api().call('RevokeParcelLinks', about)).body).toEqual({ revoked: 1 });
+      expect((await visit(path)).status).toBe(404);
+    });
+
+    it('the public links to the parcels of an erased buyer end', async () => {
+      const trackingNumber = `X${newId()}`;
+      const about = { carrier: 'acme express', trackingNumber };
+      const { orderId, customerId } = await sentOrder(trackingNumber);
+      const read = () => api().send('GetParcel', about);
+      await until('the parcel names the shipment', read, ({ body }) => body.shipmentId === orderId);
+      const { path } = (await api().call('CreateParcelLink', about)).body;
+      expect((await visit(path)).status).toBe(200);
+      await api().call('EraseCustomer', { customerId });
+      await until(
+        'the link has ended',
+        () => visit(path),
+        ({ status }) => status === 404,
+      );
     });
 
     it('traces that are wrong are refused by themselves', async () => {

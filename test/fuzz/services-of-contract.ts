@@ -15,6 +15,7 @@ import * as approvals from '@caudal/contract/gen/caudal/payments/v1/approvals.ts
 import * as payments from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
 import * as wallets from '@caudal/contract/gen/caudal/payments/v1/wallets.ts';
 import * as shipping from '@caudal/contract/gen/caudal/shipping/v1/shipping.ts';
+import * as links from '@caudal/contract/gen/caudal/tracking/v1/links.ts';
 import * as tracking from '@caudal/contract/gen/caudal/tracking/v1/tracking.ts';
 import type { Method } from '@caudal/contract/method.ts';
 import type { Service } from '@caudal/rpc/types.ts';
@@ -35,6 +36,7 @@ const modules = [
   wallets,
   shipping,
   tracking,
+  links,
 ];
 
 /** Throws if a method of the contract is missing here. */

@@ -27,6 +27,7 @@ import { type Audit, auditOf } from './audit.ts';
 import { commentsOf } from './comments.ts';
 import { type HttpRule, type HttpRuleMessage, httpRules } from './http-rule.ts';
 import { type MessageStream, messageStreamOf } from './message-stream.ts';
+import { answersPage } from './page.ts';
 import { type RawBody, rawBodyOf } from './raw-body.ts';
 import { type Reads, type ReadsMessage, readsOf } from './reads.ts';
 import { type Serving, servingOf } from './serving.ts';
@@ -47,6 +48,8 @@ export interface MethodContract extends Serving {
   rawBody: RawBody | undefined;
   /** Set if its requests and answers are streams. */
   stream: MessageStream | undefined;
+  /** Whether its answers over REST are HTML: it answers with a caudal.type.v1.Page. */
+  page: boolean;
   /** `idempotency_level = NO_SIDE_EFFECTS`: repeating it is safe. */
   noSideEffects: boolean;
   request: DescMessage;
@@ -176,8 +179,7 @@ export function load(bytes: Uint8Array): Contract {
     });
     const made: MethodContract = {
       ...{ path, service, name, http: rules, access: allowed, audit: audited, reads: reading },
-      rawBody: raw,
-      stream,
+      ...{ rawBody: raw, stream, page: answersPage({ path, http: rules, response }) },
       ...{ ...serving, noSideEffects, request, response },
     };
     methods.set(path, made);

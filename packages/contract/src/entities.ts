@@ -11,7 +11,7 @@ import { NotificationEvent, RecipientEvent } from './gen/caudal/notifications/v1
 import { ErasureEvent, FulfilmentEvent, OrderEvent } from './gen/caudal/orders/v1/events.ts';
 import { ApprovalEvent, PaymentEvent, WalletEvent } from './gen/caudal/payments/v1/events.ts';
 import { ShipmentEvent } from './gen/caudal/shipping/v1/events.ts';
-import { ParcelEvent } from './gen/caudal/tracking/v1/events.ts';
+import { LinkErasureEvent, ParcelEvent } from './gen/caudal/tracking/v1/events.ts';
 
 export const cart = entity('carts.cart', CartEvent);
 export const cartErasure = entity('carts.erasure', CartErasureEvent);
@@ -32,6 +32,7 @@ export const payment = entity('payments.payment', PaymentEvent);
 export const wallet = entity('payments.wallet', WalletEvent);
 export const shipment = entity('shipping.shipment', ShipmentEvent);
 export const parcel = entity('tracking.parcel', ParcelEvent);
+export const linkErasure = entity('tracking.link_erasure', LinkErasureEvent);
 
 /** All entities, for tools that show any event. */
 export const entities = [
@@ -54,6 +55,7 @@ export const entities = [
   wallet,
   shipment,
   parcel,
+  linkErasure,
 ];
 
 /** The events of an entity: `EventOf<typeof stock>`. */

@@ -9,17 +9,22 @@ import { workQueueName } from '@caudal/messaging/rabbitmq/topology.ts';
 import { createSagaHandler } from '@caudal/sagas/saga-handler.ts';
 import { startAnnouncer } from './announcer.ts';
 import { askedCarriers, pushingCarriers } from './carriers/configured.ts';
+import { parcelLinkService } from './commands/parcel-link-service.ts';
 import { trackingService } from './commands/tracking-service.ts';
+import { linkErasureDecider } from './domain/link-erasure.ts';
 import { parcelDecider } from './domain/parcel-stream.ts';
 import { inboxOldest, inboxTraces, pendingChanges } from './gauges/backlog.ts';
 import { carrierPolls } from './jobs/carrier-polls.ts';
 import { fillParcelPlaces } from './jobs/fill-places.ts';
+import { forgetEndedLinks } from './jobs/forget-links.ts';
 import { forgetOldTransits } from './jobs/forget-transits.ts';
 import { makePartitions } from './jobs/make-partitions.ts';
 import { migrations } from './migrations.ts';
+import { trackingPageQueryService } from './queries/tracking-page-query-service.ts';
 import { trackingQueryService } from './queries/tracking-query-service.ts';
 import { openQueue } from './queue/open-queue.ts';
 import { queueOfTraces } from './queue/trace-queue-name.ts';
+import { linkErasures } from './sagas/link-erasures.ts';
 import { parcelSaga } from './sagas/parcels.ts';
 import { settings } from './settings.ts';
 import { startWorker } from './worker.ts';
@@ -39,18 +44,22 @@ export const tracking = defineContext({
     'shipping.shipments.write',
     // What carriers answer goes the way of all traces.
     'tracking.traces.write',
-    ...logPermissions('shipping'),
+    ...logPermissions('customers', 'shipping'),
   ],
   tables: { migrations, personal: false },
-  deciders: [parcelDecider],
+  deciders: [parcelDecider, linkErasureDecider],
   commands: ({ database, broker, clock, settings }) => [
     trackingService({
       queue: openQueue({ database, broker, maxTraces: settings.TRACKING_QUEUE_TRACES }),
       clock,
       carriers: pushingCarriers(settings),
     }),
+    parcelLinkService({ database, clock }),
   ],
-  queries: ({ database, clock }) => [trackingQueryService({ database, clock })],
+  queries: ({ database, clock }) => [
+    trackingQueryService({ database, clock }),
+    trackingPageQueryService({ database, clock }),
+  ],
   projections: [],
   workQueues: [workQueueName(queueOfTraces)],
   workers({ aggregates, database, broker, clock, ids, settings, embedded }) {
@@ -68,7 +77,7 @@ export const tracking = defineContext({
     // The first to be stopped is the last.
     return [announcer, worker];
   },
-  jobs: [makePartitions, carrierPolls(), forgetOldTransits, fillParcelPlaces],
+  jobs: [makePartitions, carrierPolls(), forgetOldTransits, fillParcelPlaces, forgetEndedLinks],
   gauges: [inboxTraces, inboxOldest, pendingChanges],
   sagas: ({ aggregates, client, database, clock, signal, settings }) => {
     const saga = parcelSaga({
@@ -77,6 +86,9 @@ export const tracking = defineContext({
       shipments: client(ShippingQueryServiceService),
       asked: askedCarriers(settings),
     });
-    return [createSagaHandler({ saga, aggregates, database, clock, signal })];
+    return [
+      createSagaHandler({ saga, aggregates, database, clock, signal }),
+      createSagaHandler({ saga: linkErasures({ database }), aggregates, database, clock, signal }),
+    ];
   },
 });

@@ -6,6 +6,10 @@ export const reasons = {
     code: 'NOT_FOUND',
     meaning: 'Nothing is known of a parcel of this carrier and number: neither a trace nor a shipment.',
   },
+  PARCEL_LINK_NOT_FOUND: {
+    code: 'NOT_FOUND',
+    meaning: 'The public link shows no parcel: it is unknown, has ended, or was revoked. These are told apart nowhere.',
+  },
   TRACE_QUEUE_FULL: {
     code: 'RESOURCE_EXHAUSTED',
     meaning:

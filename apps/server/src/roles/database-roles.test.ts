@@ -33,7 +33,15 @@ const own: Record<string, { changeable: string[]; definers: string[] }> = {
   carts: { changeable: ['cart_commands', 'carts'], definers: [] },
   tracking: {
     changeable: [
-      ...['carrier_polls', 'parcel_changes', 'parcel_places', 'parcel_places_filled', 'parcels', 'trace_inbox'],
+      ...[
+        'carrier_polls',
+        'parcel_changes',
+        'parcel_links',
+        'parcel_places',
+        'parcel_places_filled',
+        'parcels',
+        'trace_inbox',
+      ],
       'transit_sketches',
     ],
     definers: ['make_trace_partitions', 'make_trace_partitions'],

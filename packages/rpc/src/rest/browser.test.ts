@@ -1,12 +1,7 @@
 /** The pages in a real browser: what their policy forbids, they do not need. */
-import { execFile } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { promisify } from 'node:util';
-import { findChromium } from '@caudal/testing/chromium.ts';
+import { browse, findChromium } from '@caudal/testing/chromium.ts';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { start, stopAll } from '../testing/fixture.ts';
 
@@ -15,38 +10,19 @@ const title = `the pages in a browser${chromium ? '' : ' (no Chromium in PATH or
 
 (chromium ? describe : describe.skip)(title, () => {
   let server: Awaited<ReturnType<typeof start>>;
-  let profile: string;
   beforeAll(async () => {
     server = await start();
-    profile = mkdtempSync(join(tmpdir(), 'caudal-browser-'));
   });
-  afterAll(async () => {
-    await stopAll();
-    rmSync(profile, { recursive: true, force: true });
-  });
-
-  /** The page as the browser has made it, and what it has complained of. */
-  async function open(url: string): Promise<{ html: string; complaints: string[] }> {
-    const flags = ['--headless=new', '--no-sandbox', '--disable-gpu', `--user-data-dir=${profile}`];
-    const shows = ['--virtual-time-budget=15000', '--enable-logging=stderr', '--dump-dom', url];
-    const { stdout, stderr } = await promisify(execFile)(chromium!, [...flags, ...shows], {
-      timeout: 90_000,
-      maxBuffer: 64 * 1024 * 1024,
-    });
-    const complaints = stderr
-      .split('\n')
-      .filter((line) => /CONSOLE/.test(line) && /Refused|violates|Content Security/.test(line));
-    return { html: stdout, complaints };
-  }
+  afterAll(stopAll);
 
   test('/docs/ shows the methods, and its policy refuses nothing that it does', async () => {
-    const { html, complaints } = await open(`${server.url}/docs/`);
+    const { html, complaints } = await browse(`${server.url}/docs/`);
     expect(['OrderService', 'Place order'].filter((words) => !html.includes(words))).toEqual([]);
     expect(complaints).toEqual([]);
   }, 120_000);
 
   test('/ has its style', async () => {
-    const { html, complaints } = await open(server.url);
+    const { html, complaints } = await browse(server.url);
     expect(html).toContain('An order-to-delivery backend');
     expect(complaints).toEqual([]);
   }, 120_000);
@@ -59,7 +35,7 @@ const title = `the pages in a browser${chromium ? '' : ' (no Chromium in PATH or
       reply.end('<!doctype html><p id="p">quiet</p><script>document.getElementById("p").textContent = "loud"</script>');
     });
     await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
-    const { html, complaints } = await open(`http://127.0.0.1:${(other.address() as AddressInfo).port}/`);
+    const { html, complaints } = await browse(`http://127.0.0.1:${(other.address() as AddressInfo).port}/`);
     other.close();
     expect(html).toContain('<p id="p">quiet</p>');
     expect(complaints.length).toBeGreaterThan(0);

@@ -21,7 +21,7 @@ const about = `Commands and queries of Caudal, over JSON. Everything here is der
 /** The document of those methods that have routes and are not internal. */
 export function openApi(methods: MethodContract[]): Schema {
   const open = methods.filter(({ access, http }) => !access.internal && http.length > 0);
-  const schemas = collectSchemas(open.map(({ response }) => response));
+  const schemas = collectSchemas(open.filter(({ page }) => !page).map(({ response }) => response));
   const paths: Record<string, Record<string, Schema>> = {};
   for (const method of open) {
     method.http.forEach((rule, index) => {
@@ -211,7 +211,9 @@ function responses(method: MethodContract, rule: HttpRule, hasEtag: boolean, sch
         }),
         ...(isGet && { Age: text('If it is from a cache: the age of its oldest part, in seconds.') }),
       },
-      content: { 'application/json': { schema: schemas.message(method.response) } },
+      content: method.page
+        ? { 'text/html': { schema: { type: 'string', description: contract().comment(method.response) } } }
+        : { 'application/json': { schema: schemas.message(method.response) } },
     },
     ...(isGet && hasEtag && { 304: { description: 'Unchanged since the ETag in If-None-Match.' } }),
     400: failure,

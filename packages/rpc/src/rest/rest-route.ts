@@ -1,10 +1,11 @@
 /** A REST route: runs a request through the pipeline and writes the answer. */
+import type { Page } from '@caudal/contract/gen/caudal/type/v1/page.ts';
 import type { HttpRule } from '@caudal/contract/http-rule.ts';
 import type { Caller } from '@caudal/kernel/context.ts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Doors } from '../grpc/grpc.ts';
 import { type HeaderReader, headerNames } from '../headers.ts';
-import { maskJson } from '../schema/mask.ts';
+import { type Mask, maskJson } from '../schema/mask.ts';
 import type { Admission, Admitted } from '../server/admission.ts';
 import { callerOf } from '../server/caller.ts';
 import { whenEmitted } from '../server/deadline.ts';
@@ -15,6 +16,7 @@ import type { WebhookSignature, WebhookVerifier } from '../server/webhook.ts';
 import { cacheControl, validatorOf, variedBy } from './caching.ts';
 import { endIfUnfinished, endIfUnread, whenAnswered } from './connection.ts';
 import { decodeRest, unquoted } from './decode.ts';
+import { pageHeaders, pageType } from './html-page.ts';
 import { type LocationOf, locationOf } from './location.ts';
 import { sendProblem } from './problem-reply.ts';
 import { bytesToJson } from './transcode.ts';
@@ -148,7 +150,7 @@ export async function serveRoute(
   refusal?: { error: unknown; caller: Caller | undefined },
 ): Promise<FastifyReply> {
   const { endpoint, rule, location: locationFrom } = route;
-  const { contract, definition } = endpoint;
+  const { contract } = endpoint;
   const header = headerReader(request);
   const { admitted } = request;
   const isRead = rule.method === 'GET';
@@ -168,11 +170,10 @@ export async function serveRoute(
       return decodeRest(endpoint, rule, { params: params as Record<string, string>, url, headers, body });
     },
     encode: (response, { mask, etag, whole }) => {
-      const json = bytesToJson(contract.response, definition.responseSerialize(response));
-      const body = JSON.stringify(mask ? maskJson(contract.response, json, mask) : json);
+      const { body, styleHash } = contract.page ? pageBody(response as Page) : jsonBody(endpoint, response, mask);
       admitted?.place.answer(body.length, contract.noSideEffects);
       return {
-        body,
+        ...{ body, styleHash },
         etag: etag ?? validatorOf(contract, body),
         location: locationFrom?.(whole),
       };
@@ -180,8 +181,8 @@ export async function serveRoute(
   });
   if (admitted) endIfUnread(request, reply, admission.patience, admission.limits.answerMs);
   if (admitted && contract.rawBody && !outcome.ok) admission.countFailed(admitted.address, outcome.error);
-  if (!outcome.ok) return sendProblem(request, reply, outcome.error, outcome.requestId);
-  const { body, etag, location } = outcome.answer;
+  if (!outcome.ok) return sendProblem(request, reply, outcome.error, { id: outcome.requestId, contract });
+  const { body, styleHash, etag, location } = outcome.answer;
   if (admitted?.counted) reply.headers(rateHeaders(admitted.counted.standing()));
   reply.header(headerNames.requestId, outcome.requestId);
   if (outcome.consistency) reply.header('consistency-token', outcome.consistency);
@@ -191,9 +192,27 @@ export async function serveRoute(
   const isChosen = header(headerNames.consistency) !== undefined || header(headerNames.readStrength) !== undefined;
   reply.header('cache-control', isRead ? cacheControl(contract, isChosen) : 'no-store');
   for (const name of variedBy(contract)) addVary(reply, name);
+  // Before a 304 as well, since its headers replace those that a browser has kept.
+  if (styleHash !== undefined) reply.headers(pageHeaders(styleHash));
   if (isRead && etag && hasTag(header('if-none-match'), etag)) return reply.code(304).send();
-  return reply.code(contract.successStatus).type('application/json').send(body);
+  return reply
+    .code(contract.successStatus)
+    .type(contract.page ? pageType : 'application/json')
+    .send(body);
 }
+
+interface Body {
+  body: string;
+  /** Of a page. */
+  styleHash?: string;
+}
+
+function jsonBody({ contract, definition }: Endpoint, response: unknown, mask: Mask | undefined): Body {
+  const json = bytesToJson(contract.response, definition.responseSerialize(response));
+  return { body: JSON.stringify(mask ? maskJson(contract.response, json, mask) : json) };
+}
+
+const pageBody = ({ html, styleHash }: Page): Body => ({ body: html, styleHash });
 
 function hasTag(header: string | undefined, etag: string): boolean {
   return !!header?.split(',').some((tag) => tag.trim() === '*' || unquoted(tag) === etag);

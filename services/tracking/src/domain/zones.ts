@@ -30,6 +30,7 @@ export interface CountryZone {
 
 /** The zone of a country (ISO 3166-1, two letters) at an instant; undefined if the country is unknown. */
 export function zoneOfCountry(country: string, at: number): CountryZone | undefined {
+  if (!/^[A-Z]{2}$/.test(country)) return undefined;
   const zones = zonesOf(country);
   const zone = mainZones[country] ?? zones[0];
   if (zone === undefined) return undefined;
@@ -41,7 +42,6 @@ export function zoneOfCountry(country: string, at: number): CountryZone | undefi
 const known = new Map<string, readonly string[]>();
 
 function zonesOf(country: string): readonly string[] {
-  if (!/^[A-Z]{2}$/.test(country)) return [];
   let zones = known.get(country);
   if (!zones) {
     // Node has it; TypeScript's library does not name it yet.

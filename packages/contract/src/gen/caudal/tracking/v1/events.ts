@@ -78,6 +78,24 @@ export interface TraceBatch {
   traces: Buffer[];
 }
 
+/** The events of a customer's erasure, as far as it concerns public links of parcels. */
+export interface LinkErasureEvent {
+  event:
+    | { $case: "customerErased"; value: LinksCustomerErased }
+    | { $case: "linksDeleted"; value: LinksDeleted }
+    | undefined;
+}
+
+/** A customer was erased. */
+export interface LinksCustomerErased {
+  customerId: string;
+}
+
+/** The links to the erased customer's parcels were deleted. */
+export interface LinksDeleted {
+  customerId: string;
+}
+
 function createBaseParcelEvent(): ParcelEvent {
   return { event: undefined };
 }
@@ -993,6 +1011,257 @@ export const TraceBatch: MessageFns<TraceBatch> = {
   fromPartial<I extends Exact<DeepPartial<TraceBatch>, I>>(object: I): TraceBatch {
     const message = createBaseTraceBatch();
     message.traces = object.traces?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseLinkErasureEvent(): LinkErasureEvent {
+  return { event: undefined };
+}
+
+export const LinkErasureEvent: MessageFns<LinkErasureEvent> = {
+  encode(message: LinkErasureEvent, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.event?.$case) {
+      case "customerErased":
+        LinksCustomerErased.encode(message.event.value, writer.uint32(10).fork()).join();
+        break;
+      case "linksDeleted":
+        LinksDeleted.encode(message.event.value, writer.uint32(18).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LinkErasureEvent {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLinkErasureEvent();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.event = { $case: "customerErased", value: LinksCustomerErased.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.event = { $case: "linksDeleted", value: LinksDeleted.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): LinkErasureEvent {
+    return {
+      event: isSet(object.customerErased)
+        ? { $case: "customerErased", value: LinksCustomerErased.fromJSON(object.customerErased) }
+        : isSet(object.customer_erased)
+        ? { $case: "customerErased", value: LinksCustomerErased.fromJSON(object.customer_erased) }
+        : isSet(object.linksDeleted)
+        ? { $case: "linksDeleted", value: LinksDeleted.fromJSON(object.linksDeleted) }
+        : isSet(object.links_deleted)
+        ? { $case: "linksDeleted", value: LinksDeleted.fromJSON(object.links_deleted) }
+        : undefined,
+    };
+  },
+
+  toJSON(message: LinkErasureEvent): unknown {
+    const obj: any = {};
+    if (message.event?.$case === "customerErased") {
+      obj.customerErased = LinksCustomerErased.toJSON(message.event.value);
+    } else if (message.event?.$case === "linksDeleted") {
+      obj.linksDeleted = LinksDeleted.toJSON(message.event.value);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<LinkErasureEvent>, I>>(base?: I): LinkErasureEvent {
+    return LinkErasureEvent.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<LinkErasureEvent>, I>>(object: I): LinkErasureEvent {
+    const message = createBaseLinkErasureEvent();
+    switch (object.event?.$case) {
+      case "customerErased": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "customerErased", value: LinksCustomerErased.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "linksDeleted": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "linksDeleted", value: LinksDeleted.fromPartial(object.event.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseLinksCustomerErased(): LinksCustomerErased {
+  return { customerId: "" };
+}
+
+export const LinksCustomerErased: MessageFns<LinksCustomerErased> = {
+  encode(message: LinksCustomerErased, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.customerId !== "") {
+      writer.uint32(10).string(message.customerId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LinksCustomerErased {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLinksCustomerErased();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.customerId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): LinksCustomerErased {
+    return {
+      customerId: isSet(object.customerId)
+        ? globalThis.String(object.customerId)
+        : isSet(object.customer_id)
+        ? globalThis.String(object.customer_id)
+        : "",
+    };
+  },
+
+  toJSON(message: LinksCustomerErased): unknown {
+    const obj: any = {};
+    if (message.customerId !== "") {
+      obj.customerId = message.customerId;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<LinksCustomerErased>, I>>(base?: I): LinksCustomerErased {
+    return LinksCustomerErased.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<LinksCustomerErased>, I>>(object: I): LinksCustomerErased {
+    const message = createBaseLinksCustomerErased();
+    message.customerId = object.customerId ?? "";
+    return message;
+  },
+};
+
+function createBaseLinksDeleted(): LinksDeleted {
+  return { customerId: "" };
+}
+
+export const LinksDeleted: MessageFns<LinksDeleted> = {
+  encode(message: LinksDeleted, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.customerId !== "") {
+      writer.uint32(10).string(message.customerId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LinksDeleted {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLinksDeleted();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.customerId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): LinksDeleted {
+    return {
+      customerId: isSet(object.customerId)
+        ? globalThis.String(object.customerId)
+        : isSet(object.customer_id)
+        ? globalThis.String(object.customer_id)
+        : "",
+    };
+  },
+
+  toJSON(message: LinksDeleted): unknown {
+    const obj: any = {};
+    if (message.customerId !== "") {
+      obj.customerId = message.customerId;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<LinksDeleted>, I>>(base?: I): LinksDeleted {
+    return LinksDeleted.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<LinksDeleted>, I>>(object: I): LinksDeleted {
+    const message = createBaseLinksDeleted();
+    message.customerId = object.customerId ?? "";
     return message;
   },
 };
