@@ -32,13 +32,14 @@ async function send(body: SyncBody) {
     confirmedChange: Number(body.confirmedChange),
     changes: decodeCart(Buffer.from(body.changes, 'base64url')),
   };
+  const before = stored;
   try {
     stored = sync(stored, request, fields, new Date(serverMs));
   } catch (error) {
     const { reason, metadata } = error as CaudalError;
     throw Object.assign(new Error(reason), { reason, metadata });
   }
-  const changes = Buffer.from(encodeCart(answerTo(stored, request.baseVersion))).toString('base64url');
+  const changes = Buffer.from(encodeCart(answerTo(stored, request.baseVersion, before))).toString('base64url');
   return { version: String(stored.version), changes, serverTime: new Date(serverMs).toISOString() };
 }
 
