@@ -218,12 +218,19 @@ export const contextTables: Record<string, Stored[]> = {
     {
       name: 'traces',
       kind: 'log',
-      bound: 'A row for each trace, in a partition for each month in which it happened: [tracking](../tracking.md).',
+      bound:
+        'A row for each trace, in a partition for each month in which it happened; months leave for the archive after `TRACKING_ARCHIVE_AFTER_MONTHS`, if there is one: [old traces](../tracking-archive.md).',
     },
     {
       name: 'parcels',
       kind: 'one each',
-      bound: 'A row for each parcel, with its latest 50 traces.',
+      bound: 'A row for each parcel, with its latest 50 traces. It stays when they leave for the archive.',
+    },
+    {
+      name: 'archived_trace_months',
+      kind: 'log',
+      bound:
+        'A row for each month of traces that has left for the archive, and one more, at most every 30 days, for those of it that came later; one more after it was put back.',
     },
     {
       name: 'parcel_changes',

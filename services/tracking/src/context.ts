@@ -8,10 +8,12 @@ import {
 import { workQueueName } from '@caudal/messaging/rabbitmq/topology.ts';
 import { createSagaHandler } from '@caudal/sagas/saga-handler.ts';
 import { startAnnouncer } from './announcer.ts';
+import { restoreTraces } from './archive/restore-month.ts';
 import { askedCarriers, pushingCarriers } from './carriers/configured.ts';
 import { trackingService } from './commands/tracking-service.ts';
 import { parcelDecider } from './domain/parcel-stream.ts';
 import { inboxOldest, inboxTraces, pendingChanges } from './gauges/backlog.ts';
+import { archiveOldTraces } from './jobs/archive-traces.ts';
 import { carrierPolls } from './jobs/carrier-polls.ts';
 import { forgetOldTransits } from './jobs/forget-transits.ts';
 import { makePartitions } from './jobs/make-partitions.ts';
@@ -49,7 +51,7 @@ export const tracking = defineContext({
       carriers: pushingCarriers(settings),
     }),
   ],
-  queries: ({ database, clock }) => [trackingQueryService({ database, clock })],
+  queries: ({ database, clock, archive }) => [trackingQueryService({ database, clock, archive })],
   projections: [],
   workQueues: [workQueueName(queueOfTraces)],
   workers({ aggregates, database, broker, clock, ids, settings, embedded }) {
@@ -67,7 +69,8 @@ export const tracking = defineContext({
     // The first to be stopped is the last.
     return [announcer, worker];
   },
-  jobs: [makePartitions, carrierPolls(), forgetOldTransits],
+  jobs: [makePartitions, carrierPolls(), forgetOldTransits, archiveOldTraces],
+  archived: { job: archiveOldTraces.name, restoreMonth: restoreTraces },
   gauges: [inboxTraces, inboxOldest, pendingChanges],
   sagas: ({ aggregates, client, database, clock, signal, settings }) => {
     const saga = parcelSaga({

@@ -441,7 +441,14 @@ export interface Parcel {
     | Date
     | undefined;
   /** When it arrives, and how sure that is. Absent if nothing is known, for a parcel that is not on its way to its recipient, and in lists. */
-  estimate: ArrivalEstimate | undefined;
+  estimate:
+    | ArrivalEstimate
+    | undefined;
+  /**
+   * Whether traces of some months between its first and its last one have left the database for the archive: listing them takes
+   * longer. Absent in lists.
+   */
+  archived: boolean;
 }
 
 /** When a parcel arrives. */
@@ -493,10 +500,12 @@ export interface ListTracesRequest {
 }
 
 export interface ListTracesResponse {
-  /** One page of traces. */
+  /** One page of traces. With old ones it may have fewer than asked for, or none, although there are more. */
   traces: Trace[];
   /** The page token of the next page. Empty at the end of the list. */
   nextPageToken: string;
+  /** Whether the archive of old traces was read for this page, which takes longer. */
+  archived: boolean;
 }
 
 export interface ListParcelsRequest {
@@ -1564,6 +1573,7 @@ function createBaseParcel(): Parcel {
     createTime: undefined,
     updateTime: undefined,
     estimate: undefined,
+    archived: false,
   };
 }
 
@@ -1619,6 +1629,9 @@ export const Parcel: MessageFns<Parcel> = {
     }
     if (message.estimate !== undefined) {
       ArrivalEstimate.encode(message.estimate, writer.uint32(138).fork()).join();
+    }
+    if (message.archived !== false) {
+      writer.uint32(144).bool(message.archived);
     }
     return writer;
   },
@@ -1772,6 +1785,14 @@ export const Parcel: MessageFns<Parcel> = {
             message.estimate = ArrivalEstimate.decode(reader, reader.uint32());
             continue;
           }
+          case 18: {
+            if (tag !== 144) {
+              break;
+            }
+
+            message.archived = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1855,6 +1876,7 @@ export const Parcel: MessageFns<Parcel> = {
         ? fromJsonTimestamp(object.update_time)
         : undefined,
       estimate: isSet(object.estimate) ? ArrivalEstimate.fromJSON(object.estimate) : undefined,
+      archived: isSet(object.archived) ? globalThis.Boolean(object.archived) : false,
     };
   },
 
@@ -1911,6 +1933,9 @@ export const Parcel: MessageFns<Parcel> = {
     if (message.estimate !== undefined) {
       obj.estimate = ArrivalEstimate.toJSON(message.estimate);
     }
+    if (message.archived !== false) {
+      obj.archived = message.archived;
+    }
     return obj;
   },
 
@@ -1940,6 +1965,7 @@ export const Parcel: MessageFns<Parcel> = {
     message.estimate = (object.estimate !== undefined && object.estimate !== null)
       ? ArrivalEstimate.fromPartial(object.estimate)
       : undefined;
+    message.archived = object.archived ?? false;
     return message;
   },
 };
@@ -2409,7 +2435,7 @@ export const ListTracesRequest: MessageFns<ListTracesRequest> = {
 };
 
 function createBaseListTracesResponse(): ListTracesResponse {
-  return { traces: [], nextPageToken: "" };
+  return { traces: [], nextPageToken: "", archived: false };
 }
 
 export const ListTracesResponse: MessageFns<ListTracesResponse> = {
@@ -2419,6 +2445,9 @@ export const ListTracesResponse: MessageFns<ListTracesResponse> = {
     }
     if (message.nextPageToken !== "") {
       writer.uint32(18).string(message.nextPageToken);
+    }
+    if (message.archived !== false) {
+      writer.uint32(24).bool(message.archived);
     }
     return writer;
   },
@@ -2452,6 +2481,14 @@ export const ListTracesResponse: MessageFns<ListTracesResponse> = {
             message.nextPageToken = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.archived = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2472,6 +2509,7 @@ export const ListTracesResponse: MessageFns<ListTracesResponse> = {
         : isSet(object.next_page_token)
         ? globalThis.String(object.next_page_token)
         : "",
+      archived: isSet(object.archived) ? globalThis.Boolean(object.archived) : false,
     };
   },
 
@@ -2483,6 +2521,9 @@ export const ListTracesResponse: MessageFns<ListTracesResponse> = {
     if (message.nextPageToken !== "") {
       obj.nextPageToken = message.nextPageToken;
     }
+    if (message.archived !== false) {
+      obj.archived = message.archived;
+    }
     return obj;
   },
 
@@ -2493,6 +2534,7 @@ export const ListTracesResponse: MessageFns<ListTracesResponse> = {
     const message = createBaseListTracesResponse();
     message.traces = object.traces?.map((e) => Trace.fromPartial(e)) || [];
     message.nextPageToken = object.nextPageToken ?? "";
+    message.archived = object.archived ?? false;
     return message;
   },
 };
