@@ -35,7 +35,7 @@ export function selectDue(
   return db.query<{ month: string; part: number }>({
     text: `SELECT to_char(p.month, 'YYYY-MM') AS month, coalesce(a.part, 0) + 1 AS part
       FROM (
-        SELECT to_date(right(c.relname, 7), 'YYYY_MM') AS month FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+        SELECT (replace(right(c.relname, 7), '_', '-') || '-01')::date AS month FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
         WHERE i.inhparent = 'traces'::regclass AND c.relname ~ '^traces_[0-9]{4}_[0-9]{2}$'
       ) p
       LEFT JOIN LATERAL (SELECT max(m.part) AS part, max(m.archived_at) AS at, max(m.stays_until) AS until FROM archived_trace_months m WHERE m.month = p.month) a ON true
@@ -50,7 +50,7 @@ export function selectDue(
 export function selectUndropped(db: Transaction): Promise<ArchivedPart[]> {
   return db.query<ArchivedPart>({
     text: `SELECT ${columnsOfPart} FROM archived_trace_months a
-      WHERE to_regclass(format('%I.%I', current_schema(), 'traces_' || to_char(a.month, 'YYYY_MM') || '_part_' || a.part)) IS NOT NULL
+      WHERE to_regclass(format('%I.%I', current_schema(), 'traces_' || month_suffix(a.month) || '_part_' || a.part)) IS NOT NULL
       ORDER BY a.month, a.part`,
   });
 }
