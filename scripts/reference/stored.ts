@@ -219,13 +219,13 @@ export const contextTables: Record<string, Stored[]> = {
       name: 'traces',
       kind: 'log',
       bound:
-        'A row for each trace, in a partition for each month in which it happened. None is deleted: [tracking](../tracking.md#bounds).',
+        'A row for each trace, in a partition for each month in which it happened; months leave for the archive after `TRACKING_ARCHIVE_AFTER_MONTHS`, if there is one: [old traces](../tracking-archive.md).',
     },
     {
       name: 'parcels',
       kind: 'log',
       bound:
-        'A row for each parcel of which there was a trace or a shipment, with its latest 50 traces. None is deleted.',
+        'A row for each parcel of which there was a trace or a shipment, with its latest 50 traces. It stays when they leave for the archive.',
     },
     {
       name: 'parcel_places',
@@ -236,6 +236,12 @@ export const contextTables: Record<string, Stored[]> = {
       name: 'parcel_places_filled',
       kind: 'one each',
       bound: 'One row: how far the job `parcel-places` has come.',
+    },
+    {
+      name: 'archived_trace_months',
+      kind: 'log',
+      bound:
+        'A row for each month of traces that has left for the archive, and one more, at most every 30 days, for those of it that came later; one more after it was put back.',
     },
     {
       name: 'parcel_changes',

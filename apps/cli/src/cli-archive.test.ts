@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { freshBucket } from '@caudal/archive-store/testing/bucket.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { type FreshDatabase, freshDatabase } from '@caudal/testing/servers.ts';
+import { until } from '@caudal/testing/until.ts';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Client } from 'pg';
 import { createApi } from '../../../test/e2e/api.ts';
@@ -112,6 +113,37 @@ describeWith(['postgres', 's3'], 'caudal with an archive', () => {
       stderr: expect.stringContaining('is not in the archive'),
     });
     expect(await caudal('verify', 'order-details')).toMatchObject({ code: 0 });
+  }, 120_000);
+
+  test('moves a month of traces out, reads it there, and puts it back', async () => {
+    const parcel = { carrier: 'acme', trackingNumber: 'OLD1' };
+    const year = new Date().getUTCFullYear() - 5;
+    const traces = ['01', '02', '03'].map((day) => ({
+      ...{ ...parcel, status: 'PARCEL_STATUS_IN_TRANSIT', detail: day, happenTime: `${year}-03-${day}T10:00:00Z` },
+    }));
+    await api.call('RecordTraces', { traces });
+    const list = async () => (await api.call('ListTraces', parcel)).body;
+    const recorded = async () => (await api.send('GetParcel', parcel)).body?.traceCount === 3;
+    await until(recorded, 30_000);
+    const before = await list();
+    expect(before.traces.map(({ detail }: { detail: string }) => detail)).toEqual(['03', '02', '01']);
+    expect(await caudal('jobs', 'run', 'tracking.archive-traces')).toMatchObject({ code: 0 });
+    const count = async () =>
+      (await sql.query(`SELECT count(*)::int AS n FROM tracking.traces WHERE happened_at < '${year + 1}-01-01'`))
+        .rows[0].n;
+    expect(await count()).toBe(0);
+    expect(await list()).toEqual({ ...before, archived: true });
+    expect((await api.call('GetParcel', parcel)).body).toMatchObject({ archived: true, traceCount: 3 });
+    expect(await caudal('tracking', 'restore-month', `${year}-03`, '--days', '7')).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining(`tracking ${year}-03: 3 traces are in the database again, for 7 days`),
+    });
+    expect(await count()).toBe(3);
+    expect(await list()).toEqual(before);
+    expect(await caudal('tracking', 'restore-month', `${year}-03`)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('is not in the archive'),
+    });
   }, 120_000);
 
   test('refuses a folder, which other processes do not see', async () => {

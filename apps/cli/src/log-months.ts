@@ -1,27 +1,15 @@
 /** `caudal log months` and `caudal log restore-month`: where the months of the logs are, and how one comes back. */
-import type { ContextJob } from '@caudal/context/context.ts';
 import { type ListedMonth, listMonths } from '@caudal/eventlog/archive/list-months.ts';
 import { restoreMonth } from '@caudal/eventlog/archive/restore-month.ts';
-import { createProgress } from '@caudal/importer/progress.ts';
-import { runJobNow } from '@caudal/jobs/run-now.ts';
-import { systemClock } from '@caudal/kernel/time.ts';
 import type { App } from '@caudal/server/app.ts';
 import type { LocalContext } from '@caudal/server/local-context.ts';
 import { archiving } from '@caudal/server/roles/archiving.ts';
-import { asOwner } from '@caudal/server/roles/as-owner.ts';
-import { jobTools } from '@caudal/server/roles/jobs.ts';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command } from 'commander';
 import { count } from './arguments.ts';
 import { say, sayJson } from './output.ts';
-import { pick, UsageError } from './usage.ts';
+import { defaultDays, monthName, noArchive, restoreUnderLease } from './restore-month.ts';
+import { pick } from './usage.ts';
 import { withApp } from './with-app.ts';
-
-const defaultDays = 30;
-
-function monthName(text: string): string {
-  if (!/^\d{4}-(0[1-9]|1[0-2])$/.test(text)) throw new InvalidArgumentError('It must be a month: 2024-03.');
-  return text;
-}
 
 const contextOf = ({ locals }: App, name: string): LocalContext =>
   pick('context', name, new Map(locals.map((local) => [local.context.name, local])));
@@ -85,43 +73,12 @@ Example: caudal log restore-month orders 2024-03 --days 90`,
     );
 }
 
-async function restore(system: App, local: LocalContext, month: string, days: number): Promise<boolean> {
+function restore(system: App, local: LocalContext, month: string, days: number): Promise<boolean> {
   const { context, archive } = local;
-  if (!archive) throw new UsageError('There is no archive: set CAUDAL_ARCHIVE as for the running processes.');
-  const display = createProgress({ stream: process.stderr, clock: systemClock });
-  let events: number | undefined;
-  const job: ContextJob = {
-    ...archiving(local, system.values),
-    async run({ database }, { signal, token }) {
-      const onProgress = (progress: { done: number; total: number }) =>
-        display.update({ step: `${context.name} ${month}`, ...progress });
-      const of = { archive, domain: context.name, month, days, signal, onProgress };
-      events = await asOwner(local, { name: job.name, token, database }, (databases) =>
-        restoreMonth({ ...databases, ...of }),
-      );
-    },
-  };
-  const result = await runJobNow({
-    ...{ database: local.database, context: context.name, job, signal: system.lifecycle.ending },
-    tools: (database) => jobTools(system, local, database),
-  }).finally(() => display.stop());
-  if ('heldBy' in result) {
-    console.error(`${context.name}.${job.name} runs on ${result.heldBy.runningOn}: try again when it has ended.`);
-    return false;
-  }
-  const { outcome, error } = result.ran;
-  if (outcome !== 'succeeded') {
-    console.error(
-      `${context.name} ${month} was not put back: ${outcome.replace('_', ' ')}${error ? ` (${error})` : ''}`,
-    );
-    return false;
-  }
-  if (events === undefined) {
-    console.error(
-      `${context.name} ${month} is not in the archive: "caudal log months ${context.name}" lists the months.`,
-    );
-    return false;
-  }
-  say(`${context.name} ${month}: ${events} events are in the database again, for ${days} days.`);
-  return true;
+  if (!archive) throw noArchive();
+  return restoreUnderLease({
+    ...{ system, local, month, days, what: 'events', lists: `"caudal log months ${context.name}" lists the months` },
+    job: archiving(local, system.values),
+    work: (databases, run) => restoreMonth({ ...databases, archive, domain: context.name, month, days, ...run }),
+  });
 }

@@ -22,6 +22,7 @@ const tools: Omit<QueryTools<Settings>, 'views' | 'search' | 'interest'> = {
   tables: nothing,
   sealed: nothing,
   database: nothing,
+  archive: undefined,
 };
 
 /** The queries that the context sends to each projection, over all forms of requests. */

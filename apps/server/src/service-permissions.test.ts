@@ -42,7 +42,7 @@ async function called(context: Context): Promise<Set<string>> {
   };
   const views = () => nothing;
   context.commands(tools);
-  context.queries({ ...tools, views, search: views, interest: () => nothing });
+  context.queries({ ...tools, archive: undefined, views, search: views, interest: () => nothing });
   await context.sagas({ ...tools, signal: ending.signal, development: false, tokenLifetimeMs: 0 });
   ending.abort();
   const run = { signal: ending.signal, token: 0, now: new Date(0) };

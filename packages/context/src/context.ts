@@ -5,10 +5,11 @@
 import type { Aggregates, Decider } from '@caudal/aggregates/types.ts';
 import type { Settings, Values } from '@caudal/config/config.ts';
 import type { PersonalText } from '@caudal/contract/personal.ts';
+import type { Archive } from '@caudal/eventlog/archive/archive.ts';
 import type { RowSeals } from '@caudal/eventlog/personal/row-seals.ts';
 import type { LogReader } from '@caudal/eventlog/types.ts';
 import { checkJobs } from '@caudal/jobs/check-jobs.ts';
-import type { GuardedDatabase, Job } from '@caudal/jobs/types.ts';
+import type { GuardedDatabase, Job, JobRun } from '@caudal/jobs/types.ts';
 import type { IdSource } from '@caudal/kernel/ids.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
@@ -79,6 +80,8 @@ export interface WorkerTools<S extends Settings> extends Tools<S>, OwnStores {
 export interface QueryTools<S extends Settings> extends Tools<S> {
   /** The context's own, for reading tables of its own. */
   database: Pick<Database, 'query' | 'transaction'>;
+  /** Where old months are; undefined if there is no archive. */
+  archive: Archive | undefined;
   /** The views of one of the context's projections. */
   views<V>(projection: AnyProjection<V>): ViewReader<V>;
   /** The same with search, for projections in the search store. */
@@ -98,11 +101,41 @@ export interface SagaTools<S extends Settings> extends Tools<S> {
   tokenLifetimeMs: number;
 }
 
+/** For jobs that move rows of the context's own tables to the archive. */
+export interface Archiving {
+  archive: Archive;
+  /**
+   * Does the work as the owner of the tables, once what others move in this process is done. Its transactions commit only while the run holds
+   * its lease. Throws the reason of the run's signal if that fires first.
+   */
+  asOwner(
+    run: { name: string } & Pick<JobRun, 'token' | 'signal'>,
+    work: (database: GuardedDatabase) => Promise<unknown>,
+  ): Promise<void>;
+}
+
+/** Months of a context's own tables that a job of it moves to the archive. */
+export interface ArchivedMonths {
+  /** The name of that job, under whose lease a month is put back. */
+  job: string;
+  /** Puts a month back, as the owner of the tables. Returns how many rows were there; undefined if it is not in the archive. */
+  restoreMonth(options: {
+    database: GuardedDatabase;
+    archive: Archive;
+    month: string;
+    days: number;
+    signal: AbortSignal;
+    onProgress?(progress: { done: number; total: number }): void;
+  }): Promise<number | undefined>;
+}
+
 export interface JobTools<S extends Settings> extends Tools<S> {
   /** The context's own. Its `transaction` commits only while the run holds its lease. */
   database: GuardedDatabase;
   /** The context's own log, for reading. */
   log: LogReader;
+  /** Undefined if there is no archive. */
+  archiving: Archiving | undefined;
   /** The views of one of the context's projections, read from the store without a cache. */
   views<V>(projection: Projection<V>): Views<V>;
 }
@@ -172,6 +205,8 @@ export interface Context<S extends Settings = Settings> {
   workQueues?: string[];
   /** Scheduled work, done by one process at a time. */
   jobs?: ContextJob<NoInfer<S>>[];
+  /** Absent: no months of its own tables leave. */
+  archived?: ArchivedMonths;
   /** Gauges for Prometheus whose values must be read, for example by a query. */
   gauges?: ContextGauge<NoInfer<S>>[];
 }

@@ -8,12 +8,14 @@ import {
 import { workQueueName } from '@caudal/messaging/rabbitmq/topology.ts';
 import { createSagaHandler } from '@caudal/sagas/saga-handler.ts';
 import { startAnnouncer } from './announcer.ts';
+import { restoreTraces } from './archive/restore-month.ts';
 import { askedCarriers, pushingCarriers } from './carriers/configured.ts';
 import { parcelLinkService } from './commands/parcel-link-service.ts';
 import { trackingService } from './commands/tracking-service.ts';
 import { linkErasureDecider } from './domain/link-erasure.ts';
 import { parcelDecider } from './domain/parcel-stream.ts';
 import { inboxOldest, inboxTraces, pendingChanges } from './gauges/backlog.ts';
+import { archiveOldTraces } from './jobs/archive-traces.ts';
 import { carrierPolls } from './jobs/carrier-polls.ts';
 import { fillParcelPlaces } from './jobs/fill-places.ts';
 import { forgetEndedLinks } from './jobs/forget-links.ts';
@@ -56,8 +58,8 @@ export const tracking = defineContext({
     }),
     parcelLinkService({ database, clock }),
   ],
-  queries: ({ database, clock }) => [
-    trackingQueryService({ database, clock }),
+  queries: ({ database, clock, archive }) => [
+    trackingQueryService({ database, clock, archive }),
     trackingPageQueryService({ database, clock }),
   ],
   projections: [],
@@ -77,7 +79,8 @@ export const tracking = defineContext({
     // The first to be stopped is the last.
     return [announcer, worker];
   },
-  jobs: [makePartitions, carrierPolls(), forgetOldTransits, fillParcelPlaces, forgetEndedLinks],
+  jobs: [makePartitions, carrierPolls(), forgetOldTransits, archiveOldTraces, fillParcelPlaces, forgetEndedLinks],
+  archived: { job: archiveOldTraces.name, restoreMonth: restoreTraces },
   gauges: [inboxTraces, inboxOldest, pendingChanges],
   sagas: ({ aggregates, client, database, clock, signal, settings }) => {
     const saga = parcelSaga({

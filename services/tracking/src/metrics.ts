@@ -35,3 +35,8 @@ export const polls = counter(
   'tracking_carrier_polls_total',
   'Calls that ask carriers for parcels, by carrier and outcome: news, nothing, failed',
 );
+export const archivedTraces = counter(
+  'tracking_archived_traces_total',
+  'Traces of months that were moved to the archive',
+);
+export const archivedBytes = counter('tracking_archived_bytes_total', 'Bytes that these months take in the archive');

@@ -16,6 +16,12 @@ export const settings = {
     min: 0,
     max: 1_000_000,
   }),
+  TRACKING_ARCHIVE_AFTER_MONTHS: setting.int({
+    description: 'How many whole months of traces stay in PostgreSQL behind the present one, if there is an archive.',
+    default: '36',
+    min: 1,
+    max: 120,
+  }),
   TRACKING_CARRIERS: setting.parsed(
     {
       description:

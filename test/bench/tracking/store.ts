@@ -78,7 +78,7 @@ export async function openTraceStore({ url, broker }: { url: string; broker?: Br
 
   return {
     database,
-    queries: trackingQueryService({ database, clock: systemClock })
+    queries: trackingQueryService({ database, clock: systemClock, archive: undefined })
       .handlers as unknown as Handlers<TrackingQueryServiceService>,
     write,
     copy,

@@ -8,6 +8,7 @@ import { openTls, trustConfigured } from '@caudal/server/tls.ts';
 import { Command, Option } from 'commander';
 import { importToken } from '../import-token.ts';
 import { importTracesFile } from '../import-traces.ts';
+import { restoreTracesCommand } from '../restore-traces.ts';
 import { untilSignal } from '../signals.ts';
 import { UsageError } from '../usage.ts';
 import { importSettings, wholeNumber, withAddress } from './import.ts';
@@ -26,7 +27,10 @@ type Format = 'csv' | 'ndjson';
 const formats: Record<string, Format> = { '.csv': 'csv', '.ndjson': 'ndjson', '.jsonl': 'ndjson' };
 
 export function trackingCommand(): Command {
-  return new Command('tracking').description('work on what carriers say of parcels').addCommand(importCommand());
+  return new Command('tracking')
+    .description('work on what carriers say of parcels')
+    .addCommand(importCommand())
+    .addCommand(restoreTracesCommand());
 }
 
 function importCommand(): Command {

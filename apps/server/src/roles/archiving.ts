@@ -1,7 +1,8 @@
 /** The job of each context that moves old months to the archive: docs/archive.md. */
 import { createHash } from 'node:crypto';
-import type { ContextJob } from '@caudal/context/context.ts';
+import type { Archiving, ContextJob } from '@caudal/context/context.ts';
 import { archiveMonths } from '@caudal/eventlog/archive/archive-months.ts';
+import type { GuardedDatabase } from '@caudal/jobs/types.ts';
 import { oneAtATime } from '@caudal/kernel/concurrency.ts';
 import { within } from '@caudal/kernel/time.ts';
 import type { LocalContext } from '../local-context.ts';
@@ -53,5 +54,16 @@ export function archiving(local: LocalContext, values: RuntimeValues): ContextJo
         );
       await inTurn(move, signal);
     },
+  };
+}
+
+/** What a context's own job needs that moves rows of its tables. `database`: of its run. */
+export function archivingTools(local: LocalContext, database: GuardedDatabase): Archiving | undefined {
+  const { archive } = local;
+  if (!archive) return undefined;
+  return {
+    archive,
+    asOwner: ({ name, token, signal }, work) =>
+      inTurn(() => asOwner(local, { name, token, database }, (of) => work(of.database)), signal),
   };
 }

@@ -15,7 +15,7 @@ import { observeGauge } from '@caudal/telemetry/observed-gauge.ts';
 import type { App } from '../app.ts';
 import { sagaDefinitions } from '../handlers/definitions.ts';
 import type { LocalContext } from '../local-context.ts';
-import { archiving } from './archiving.ts';
+import { archiving, archivingTools } from './archiving.ts';
 
 /** A run has 5 s to end after its signal; in addition its record may wait for the database. */
 const STOP_MS = 20_000;
@@ -93,7 +93,11 @@ async function endSagaCursors(
 
 /** The tools of a run of a context's job. */
 export function jobTools(app: App, local: LocalContext, database: GuardedDatabase): JobTools<Settings> {
-  return { ...app.toolsOf(local), database, log: local.log, views: (projection) => viewsOf(app, local, projection) };
+  return {
+    ...app.toolsOf(local),
+    ...{ database, log: local.log, archiving: archivingTools(local, database) },
+    views: (projection) => viewsOf(app, local, projection),
+  };
 }
 
 /** Only processes with this role read gauges, so the others do not repeat the same query. */

@@ -15,6 +15,7 @@ export function addQueries(app: App): void {
       ...local.context.queries({
         ...app.toolsOf(local),
         database: { query: local.database.query, transaction: local.database.transaction },
+        archive: local.archive,
         views: (projection) => viewReader(readerOptions(app, local, projection)),
         search: (projection) => searchReader(readerOptions(app, local, projection)),
         interest: (kind) => app.stores.interest.in(kind),

@@ -1,12 +1,13 @@
 /** Writes the files of a month into the archive, and reads them back. Steps 1 and 2 of docs/archive.md. */
 import type { ArchiveStore } from '@caudal/archive-store/types.ts';
-import { sleep } from '@caudal/kernel/time.ts';
 import type { Transaction } from '@caudal/postgres/database.ts';
-import { compareKeys, type Frame, type Line, openIndex, parseEntries, readFrame, toFrames } from './frames.ts';
+import { compareKeys, type Frame, type Line } from './frames.ts';
 import { type ArchivedEvent, parseLines, toLine } from './line.ts';
-import { hashOf, type Manifest, type MonthFile, manifestName } from './manifest.ts';
+import { hashOf, type Manifest, manifestName } from './manifest.ts';
 import { readByPosition, readByStream } from './months.ts';
+import { paced } from './paced.ts';
 import { type Extent, keyOf, type Order, openSequence } from './sequence.ts';
+import { bytesOf, pieces, readTexts, type SortedFile, writeSortedFile } from './sorted-file.ts';
 
 export interface ExportOptions {
   /** For reading the month's table. */
@@ -19,7 +20,6 @@ export interface ExportOptions {
   signal: AbortSignal;
 }
 
-const maxPauseMs = 20;
 const streamsABatch = 1_000;
 
 /** What is in the archive of a month, not verified yet. */
@@ -45,43 +45,21 @@ export async function exportMonth(options: ExportOptions): Promise<ExportedMonth
   const manifest: Manifest = { format: 1, domain, month, after, events, digest, byPosition, byStream: streams.file };
   const text = Buffer.from(JSON.stringify(manifest, null, 1));
   await store.put(manifestName(path), pieces([text]), signal);
-  const files = [manifest.byPosition, manifest.byStream];
-  const bytes = files.reduce((sum, file) => sum + file.bytes + file.index.bytes, text.length);
+  const bytes = text.length + bytesOf([byPosition, manifest.byStream]);
   return { path, manifest, hash: hashOf(text), bytes };
-}
-
-async function* pieces(of: Buffer[]): AsyncIterable<Buffer> {
-  yield* of;
 }
 
 async function writeFile({ database, store, extent, path, signal }: ExportOptions, order: Order) {
   const sequence = openSequence(order, extent);
-  const index = openIndex();
-  let bytes = 0;
   const read = order === 'position' ? readByPosition : readByStream;
-  let began = performance.now();
   async function* lines(): AsyncIterable<Line> {
-    for await (const page of read(database, extent.month)) {
-      signal.throwIfAborted();
+    for await (const page of paced(read(database, extent.month), signal))
       for (const event of page) {
         sequence.take(event);
         yield { key: keyOf(order, event), text: toLine(event, { readable: order === 'position' }) };
       }
-      // A page is some milliseconds of work. As much time is left to others, also in the database.
-      await sleep(Math.min(maxPauseMs, performance.now() - began), signal);
-      began = performance.now();
-    }
   }
-  const frames = toFrames(lines(), async (frame) => {
-    bytes = frame.offset + frame.length;
-    await index.add(frame);
-  });
-  const object = `${path}/by-${order}.ndjson.zst`;
-  await store.put(object, frames, signal);
-  const { pieces: indexPieces, frames: indexFrames, bytes: indexBytes } = await index.end();
-  const indexObject = `${path}/by-${order}.index.zst`;
-  await store.put(indexObject, pieces(indexPieces), signal);
-  const file: MonthFile = { object, bytes, index: { object: indexObject, bytes: indexBytes, frames: indexFrames } };
+  const file = await writeSortedFile(store, { name: `${path}/by-${order}`, lines: lines(), signal });
   return { ...sequence.end(), file };
 }
 
@@ -109,9 +87,7 @@ export async function verifyMonth(
     ['stream', byStream],
   ] as const) {
     const sequence = openSequence(order, extent);
-    let began = performance.now();
-    for await (const { frame, lines } of readFrames(store, file, signal)) {
-      signal.throwIfAborted();
+    for await (const { frame, lines } of paced(readFrames(store, file, signal), signal)) {
       if (compareKeys(frame.first, keyOf(order, lines[0]!)) !== 0)
         throw new Error(`The index of "${file.object}" is wrong about the frame at ${frame.offset}.`);
       for (const event of lines) {
@@ -127,45 +103,17 @@ export async function verifyMonth(
         await onStreams(ends.slice(0, -1));
         ends = ends.slice(-1);
       }
-      // As when it was written: as much time is left to others.
-      await sleep(Math.min(maxPauseMs, performance.now() - began), signal);
-      began = performance.now();
     }
     if (sequence.end().digest !== digest) throw new Error(`"${file.object}" differs from what was written there.`);
   }
   await onStreams(ends);
 }
 
-/** The frames of a file from its beginning, as its index says. The file is read in one request. */
+/** The events of a file from its beginning, frame by frame. */
 export async function* readFrames(
   store: ArchiveStore,
-  file: MonthFile,
+  file: SortedFile,
   signal: AbortSignal,
 ): AsyncIterable<{ frame: Frame; lines: ArchivedEvent[] }> {
-  let rest: Buffer = Buffer.alloc(0);
-  let at = 0;
-  const content = store.get(file.object, signal)[Symbol.asyncIterator]();
-  try {
-    for (const part of file.index.frames) {
-      const entries = await store.getRange(file.index.object, part, signal);
-      for (const frame of parseEntries(await readFrame(entries, part))) {
-        if (frame.offset !== at) throw new Error(`The index of "${file.object}" has a gap at ${at}.`);
-        const gathered = [rest];
-        for (let size = rest.length; size < frame.length; ) {
-          const { value, done } = await content.next();
-          if (done) throw new Error(`"${file.object}" ends too early.`);
-          gathered.push(Buffer.from(value));
-          size += value.length;
-        }
-        const all = Buffer.concat(gathered);
-        yield { frame, lines: parseLines(await readFrame(all.subarray(0, frame.length), frame)) };
-        rest = all.subarray(frame.length);
-        at += frame.length;
-      }
-    }
-    if (at !== file.bytes || rest.length > 0 || !(await content.next()).done)
-      throw new Error(`"${file.object}" is longer than its index says.`);
-  } finally {
-    await content.return?.();
-  }
+  for await (const { frame, text } of readTexts(store, file, signal)) yield { frame, lines: parseLines(text) };
 }

@@ -7,6 +7,7 @@ import type { ExportedMonth } from './export-month.ts';
 import { hashOf, longestManifest, type Manifest, manifestName } from './manifest.ts';
 import { firstDay, readByPosition } from './months.ts';
 import { type Extent, openSequence } from './sequence.ts';
+import { bytesOf } from './sorted-file.ts';
 
 /** Older ones may be on their way out: objects without a row are deleted by whoever keeps the bucket. */
 const recentMs = 2 * 86_400_000;
@@ -45,8 +46,7 @@ export async function findAttempt(options: AttemptOptions): Promise<ExportedMont
     if (!manifest) continue;
     digest ??= await digestOf(options);
     if (manifest.digest !== digest) continue;
-    const files = [manifest.byPosition, manifest.byStream];
-    const bytes = files.reduce((sum, file) => sum + file.bytes + file.index.bytes, text.length);
+    const bytes = text.length + bytesOf([manifest.byPosition, manifest.byStream]);
     return { path, manifest, hash: hashOf(text), bytes };
   }
   return undefined;

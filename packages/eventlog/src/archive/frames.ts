@@ -15,8 +15,8 @@ const entriesAFrame = 1_000;
 /** The longest text of a frame that is believed: an event can be far larger than a frame, but not than this. */
 const longestText = 256 * 2 ** 20;
 
-/** What lines are sorted by: a position; a stream and a version. */
-export type Key = [position: number] | [stream: string, version: number];
+/** What the lines of a file are sorted by: a position; a stream and a version. All keys of a file have the same parts. */
+export type Key = readonly (string | number)[];
 
 export interface Line {
   key: Key;
@@ -34,11 +34,13 @@ export interface Frame {
 
 /** Compares keys as the database does: names by their bytes. */
 export function compareKeys(a: Key, b: Key): number {
-  const [first, second] = a;
-  const [otherFirst, otherSecond] = b;
-  if (typeof first === 'number') return first - (otherFirst as number);
-  if (first !== otherFirst) return Buffer.compare(Buffer.from(first), Buffer.from(otherFirst as string));
-  return (second as number) - (otherSecond as number);
+  for (const [n, part] of a.entries()) {
+    const other = b[n]!;
+    if (part === other) continue;
+    if (typeof part === 'number') return part - (other as number);
+    return Buffer.compare(Buffer.from(part), Buffer.from(other as string));
+  }
+  return 0;
 }
 
 const compress = (text: string): Promise<Buffer> =>

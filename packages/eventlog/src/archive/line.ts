@@ -1,9 +1,9 @@
 /** An event as a line of a file in the archive, and the digest of many events. See docs/archive.md, What is in the archive. */
-import { createHash } from 'node:crypto';
 import { entities } from '@caudal/contract/entities.ts';
 import { type Entity, entityOfStream } from '@caudal/contract/entity.ts';
 import { eventJson, withoutPersonal } from '@caudal/contract/event-json.ts';
 import type { RecordedEvent } from '../types.ts';
+import { openSum } from './digest.ts';
 
 /** An event as its line has it: all that is in its row, exactly. */
 export interface ArchivedEvent {
@@ -60,30 +60,18 @@ export function toRecorded(event: ArchivedEvent): RecordedEvent {
   };
 }
 
-const modulus = 2n ** 256n;
-
 /** Sums up the hashes of events: the same for the same events in any order. */
 export function openDigest() {
-  let sum = 0n;
-  let events = 0;
+  const sum = openSum();
   return {
     add(event: ArchivedEvent): void {
       const { position, recordedAt, stream, version, eventId, type, schemaVersion, metadata, data } = event;
-      const content = JSON.stringify([
-        position,
-        recordedAt,
-        stream,
-        version,
-        eventId,
-        type,
-        schemaVersion,
-        metadata,
-        data,
-      ]);
-      sum = (sum + BigInt(`0x${createHash('sha256').update(content).digest('hex')}`)) % modulus;
-      events += 1;
+      sum.add(JSON.stringify([position, recordedAt, stream, version, eventId, type, schemaVersion, metadata, data]));
     },
     /** How many events were added, and their sum in 64 hexadecimal digits. */
-    result: () => ({ events, digest: sum.toString(16).padStart(64, '0') }),
+    result() {
+      const { count, digest } = sum.result();
+      return { events: count, digest };
+    },
   };
 }

@@ -1,13 +1,6 @@
 /** The object that says what else of a month is in the archive. It is written last. */
 import { createHash } from 'node:crypto';
-import type { Frame } from './frames.ts';
-
-/** One order of the month's events. */
-export interface MonthFile {
-  object: string;
-  bytes: number;
-  index: { object: string; bytes: number; frames: Frame[] };
-}
+import type { SortedFile } from './sorted-file.ts';
 
 export interface Manifest {
   format: 1;
@@ -19,8 +12,9 @@ export interface Manifest {
   events: number;
   /** The sum of the events' hashes: see `openDigest`. */
   digest: string;
-  byPosition: MonthFile;
-  byStream: MonthFile;
+  /** The same events in two orders. */
+  byPosition: SortedFile;
+  byStream: SortedFile;
 }
 
 /** The most that is read of one. */
@@ -31,8 +25,8 @@ export const manifestName = (path: string) => `${path}/manifest.json`;
 export const hashOf = (text: string | Uint8Array) => createHash('sha256').update(text).digest();
 
 /** Reads a manifest. Throws if it is not the one that was verified. */
-export function parseManifest(bytes: Buffer, { path, hash }: { path: string; hash: Uint8Array }): Manifest {
+export function parseManifest<M extends object>(bytes: Buffer, { path, hash }: { path: string; hash: Uint8Array }): M {
   if (!hashOf(bytes).equals(hash))
     throw new Error(`"${manifestName(path)}" in the archive is not what was written there: restore that object.`);
-  return JSON.parse(bytes.toString()) as Manifest;
+  return JSON.parse(bytes.toString()) as M;
 }

@@ -4,7 +4,7 @@ import { logger } from '@caudal/telemetry/log.ts';
 import type { Archive } from './archive.ts';
 import { readFrames } from './export-month.ts';
 import type { ArchivedEvent } from './line.ts';
-import { manifestName, parseManifest } from './manifest.ts';
+import { type Manifest, manifestName, parseManifest } from './manifest.ts';
 import { type ArchivedMonth, firstDay, readByPosition, selectArchived } from './months.ts';
 import { attach, lockPartitions, makeTable, tableOf } from './partitions.ts';
 import { type Extent, openSequence } from './sequence.ts';
@@ -94,7 +94,7 @@ async function fill(
   const [there] = await database.query<{ last: number | null }>({ text: `SELECT max(position) AS last FROM ${table}` });
   let last = there!.last ?? after;
   if (last >= end) return;
-  const manifest = parseManifest(await readAll(archive.store.get(manifestName(row.path), signal)), row);
+  const manifest = parseManifest<Manifest>(await readAll(archive.store.get(manifestName(row.path), signal)), row);
   let gathered: ArchivedEvent[] = [];
   let bytes = 0;
   const write = async () => {

@@ -61,6 +61,7 @@ export function parcelMessage(
     createTime: row.createdAt,
     updateTime: row.updatedAt,
     estimate: estimate && estimateMessage(estimate),
+    archived: false,
   };
 }
 

@@ -1,11 +1,13 @@
 /** Reads parcels and their traces: caudal.tracking.v1.TrackingQueryService. A parcel's page is one row, and what was learnt of its lane. */
 import { pageLimit } from '@caudal/context/page-limit.ts';
-import { Trace, TrackingQueryServiceService } from '@caudal/contract/gen/caudal/tracking/v1/tracking.ts';
+import { TrackingQueryServiceService } from '@caudal/contract/gen/caudal/tracking/v1/tracking.ts';
+import type { Archive } from '@caudal/eventlog/archive/archive.ts';
 import { notFound } from '@caudal/kernel/errors.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import { decodeToken, encodeToken, type Shape } from '@caudal/projections/queries/page-token.ts';
 import { service } from '@caudal/rpc/types.ts';
+import { openTraceReader } from '../archive/read-traces.ts';
 import { parcelId } from '../domain/parcel-id.ts';
 import { searchParcels } from '../search/search-parcels.ts';
 import { arrivalOf } from './arrival.ts';
@@ -17,17 +19,21 @@ interface Named {
   trackingNumber: string;
 }
 
-interface Tools {
+interface Options {
   database: Pick<Database, 'query' | 'transaction'>;
   clock: Clock;
+  /** Where old traces are; undefined if there is no archive. */
+  archive: Archive | undefined;
 }
 
-export function trackingQueryService({ database, clock }: Tools) {
+export function trackingQueryService({ database, clock, archive }: Options) {
+  const readTraces = openTraceReader(database, archive);
   return service(TrackingQueryServiceService, {
     async getParcel(request, call) {
-      const row = await read(request);
+      const { archived, ...row } = await read(request);
       call.authorize(row.customer ?? undefined);
-      return parcelMessage(row, { withTraces: true, estimate: await arrivalOf(database, row, clock()) });
+      const estimate = await arrivalOf(database, row, clock());
+      return { ...parcelMessage(row, { withTraces: true, estimate }), archived };
     },
 
     async listTraces(request, call) {
@@ -38,28 +44,10 @@ export function trackingQueryService({ database, clock }: Tools) {
       call.authorize(row.customer ?? undefined);
       // After the caller is known to be its owner: to others, a parcel with any token is like none.
       const after = request.pageToken ? decodeToken(request.pageToken, shape) : undefined;
-      // Between the parcel's first and last trace: months before and after are not looked at.
-      const traces = await database.query<{ id: string; happenedAt: Date; body: Buffer }>({
-        name: 'tracking-traces',
-        text: `SELECT id::text, happened_at AS "happenedAt", body FROM traces
-          WHERE parcel = $1 AND happened_at BETWEEN $2 AND $3 AND ($4::timestamptz IS NULL OR (happened_at, id) < ($4, $5::uuid))
-          ORDER BY happened_at DESC, traces.id DESC LIMIT $6`,
-        values: [
-          row.parcel,
-          row.firstAt,
-          after?.keys[0] ?? row.lastAt,
-          after?.keys[0] ?? null,
-          after?.id ?? null,
-          limit + 1,
-        ],
-      });
-      const page = traces.slice(0, limit);
-      const last = page.at(-1);
-      const hasMore = last && traces.length > limit;
-      return {
-        traces: page.map(({ body }) => Trace.decode(body)),
-        nextPageToken: hasMore ? encodeToken({ generation: 1, keys: [last.happenedAt], id: last.id }, shape) : '',
-      };
+      const before = after && { at: after.keys[0] as Date, id: after.id };
+      const { traces, next, archived } = await readTraces({ ...row, before, limit });
+      const nextPageToken = next ? encodeToken({ generation: 1, keys: [next.at], id: next.id }, shape) : '';
+      return { traces, nextPageToken, archived };
     },
 
     async listParcels(request) {
@@ -75,10 +63,15 @@ export function trackingQueryService({ database, clock }: Tools) {
     searchParcels: (request) => searchParcels(database, request),
   });
 
-  async function read({ carrier, trackingNumber }: Named): Promise<ParcelColumns> {
-    const rows = await database.query<ParcelColumns>({
+  /** `archived`: whether months between its first and its last trace are in the archive. */
+  async function read({ carrier, trackingNumber }: Named): Promise<ParcelColumns & { archived: boolean }> {
+    const rows = await database.query<ParcelColumns & { archived: boolean }>({
       name: 'tracking-parcel',
-      text: `SELECT ${parcelColumns} FROM parcels WHERE parcel = $1`,
+      text: `SELECT ${parcelColumns}, EXISTS (
+          SELECT FROM archived_trace_months a
+          WHERE a.restored_at IS NULL
+            AND a.month BETWEEN date_trunc('month', first_at AT TIME ZONE 'UTC')::date AND (last_at AT TIME ZONE 'UTC')::date
+        ) AS archived FROM parcels p WHERE parcel = $1`,
       values: [parcelId(carrier, trackingNumber)],
     });
     if (!rows[0]) throw notFound('parcel', `${carrier}/${trackingNumber}`);

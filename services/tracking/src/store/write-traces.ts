@@ -61,13 +61,19 @@ export function rowsOf(bodies: readonly Uint8Array[]): { rows: Row[]; again: Row
 export async function writeTraces(tx: Transaction, bodies: readonly Uint8Array[]): Promise<Written> {
   const { rows, again } = rowsOf(bodies);
   // On disk before the queue forgets them: processes commit what can be derived anew without waiting for that.
-  await tx.query({ name: 'tracking-on-disk', text: "SELECT set_config('synchronous_commit', 'on', true)" });
-  await makePartitions(tx, rows);
+  // And until the commit no month leaves for the archive.
+  await tx.query({
+    name: 'tracking-on-disk',
+    text: `SELECT set_config('synchronous_commit', 'on', true),
+      pg_advisory_xact_lock_shared(hashtextextended('caudal.trace_months.' || current_schema(), 0))`,
+  });
+  const archivedUntil = await makePartitions(tx, rows);
   const { parcels, made } = await lockOrMake(tx, rows, again);
   const late = await knownInOtherMonths(tx, rows, parcels);
+  const archived = archivedUntil ? knownInArchive(rows, parcels, archivedUntil) : late;
   const added = await insertTraces(
     tx,
-    rows.filter(({ id }) => !late.has(id)),
+    rows.filter(({ id }) => !late.has(id) && !archived.has(id)),
   );
   const fresh = rows.filter(({ id }) => added.has(id));
   const isThere = ({ parcel }: Row) => parcels.has(parcel);
@@ -112,15 +118,22 @@ const newParcel = ({ parcel, carrier, trackingNumber }: Row): LockedParcel => ({
 
 const monthOf = (at: Date) => at.toISOString().slice(0, 7);
 
-/** Of older months than the job makes ahead, which are rare: a carrier's archive. */
-async function makePartitions(tx: Transaction, rows: Row[]): Promise<void> {
+/**
+ * Of older months than the job makes ahead, which are rare: a carrier's archive. Returns when the newest month ended that has left for the
+ * archive; null if none has.
+ */
+async function makePartitions(tx: Transaction, rows: Row[]): Promise<Date | null> {
   const months = [...new Set(rows.map(({ trace }) => monthOf(trace.happenedAt)))].map((month) => `${month}-01`);
-  await tx.query({
+  const [row] = await tx.query<{ until: Date | null }>({
     name: 'tracking-partitions',
-    text: `SELECT make_trace_partitions(array_agg(m)) FROM unnest($1::date[]) m
-      WHERE to_regclass(format('%I.%I', current_schema(), 'traces_' || month_suffix(m))) IS NULL HAVING count(*) > 0`,
+    text: `SELECT (
+        SELECT make_trace_partitions(array_agg(m)) FROM unnest($1::date[]) m
+        WHERE to_regclass(format('%I.%I', current_schema(), 'traces_' || month_suffix(m))) IS NULL HAVING count(*) > 0
+      ) AS made, (SELECT (max(a.month) + interval '1 month') AT TIME ZONE 'UTC' FROM archived_trace_months a
+        WHERE a.restored_at IS NULL) AS until`,
     values: [months],
   });
+  return row!.until;
 }
 
 /**
@@ -153,6 +166,18 @@ async function knownInOtherMonths(
     ],
   });
   return new Set(known.map(({ id }) => id));
+}
+
+/** Traces that are in the archive are known by the rows of their parcels, which have the latest 50: docs/tracking-archive.md. */
+function knownInArchive(rows: Row[], parcels: Map<string, LockedParcel>, until: Date): Set<string> {
+  const known = new Set<string>();
+  for (const [parcel, own] of Map.groupBy(rows, (row) => row.parcel)) {
+    const { firstAt, state } = parcels.get(parcel) ?? {};
+    if (!firstAt || !state || firstAt >= until) continue;
+    const recent = new Set(readState(state).recent.map(({ id }) => id));
+    for (const { id } of own) if (recent.has(id.replaceAll('-', ''))) known.add(id);
+  }
+  return known;
 }
 
 /** Returns the ids of those that were not there. */

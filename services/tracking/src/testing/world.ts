@@ -5,6 +5,7 @@ import type {
   TrackingServiceService,
 } from '@caudal/contract/gen/caudal/tracking/v1/tracking.ts';
 import { Trace } from '@caudal/contract/gen/caudal/tracking/v1/tracking.ts';
+import type { Archive } from '@caudal/eventlog/archive/archive.ts';
 import { migrations as logMigrations } from '@caudal/eventlog/migrations.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { systemClock } from '@caudal/kernel/time.ts';
@@ -42,13 +43,13 @@ export async function openWorld({ broker, maxTraces = 100_000, carriers = new Ma
   const closing: (() => Promise<void>)[] = [];
 
   /** A process: its own connections and its own queue. */
-  function open() {
+  function open({ archive }: { archive?: Archive } = {}) {
     // As a process has it.
     const database = openDatabase({ url: fresh.url, schema: 'tracking', derived: true });
     const queue = openQueue({ database, broker, maxTraces });
     const aggregates = openAggregates({ log, clock: systemClock, ids: newId });
     const service = trackingService({ queue, clock: systemClock, carriers });
-    const queryService = trackingQueryService({ database, clock: systemClock });
+    const queryService = trackingQueryService({ database, clock: systemClock, archive });
     closing.push(() => database.close());
     return {
       ...{ database, queue, aggregates, service },
@@ -71,6 +72,7 @@ export async function openWorld({ broker, maxTraces = 100_000, carriers = new Ma
 
   return {
     log,
+    url: fresh.url,
     open,
     ...open(),
     async drop() {

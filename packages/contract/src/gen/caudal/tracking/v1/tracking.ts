@@ -461,6 +461,11 @@ export interface Parcel {
   estimate:
     | ArrivalEstimate
     | undefined;
+  /**
+   * Whether traces of some months between its first and its last one have left the database for the archive: listing them takes
+   * longer. Absent in lists.
+   */
+  archived: boolean;
   /** How far its last place is from the point of the search, in metres. Only in a search within a distance. */
   distanceMetres?: number | undefined;
 }
@@ -514,10 +519,12 @@ export interface ListTracesRequest {
 }
 
 export interface ListTracesResponse {
-  /** One page of traces. */
+  /** One page of traces. With old ones it may have fewer than asked for, or none, although there are more. */
   traces: Trace[];
   /** The page token of the next page. Empty at the end of the list. */
   nextPageToken: string;
+  /** Whether the archive of old traces was read for this page, which takes longer. */
+  archived: boolean;
 }
 
 export interface ListParcelsRequest {
@@ -1828,6 +1835,7 @@ function createBaseParcel(): Parcel {
     createTime: undefined,
     updateTime: undefined,
     estimate: undefined,
+    archived: false,
     distanceMetres: undefined,
   };
 }
@@ -1884,6 +1892,9 @@ export const Parcel: MessageFns<Parcel> = {
     }
     if (message.estimate !== undefined) {
       ArrivalEstimate.encode(message.estimate, writer.uint32(138).fork()).join();
+    }
+    if (message.archived !== false) {
+      writer.uint32(144).bool(message.archived);
     }
     if (message.distanceMetres !== undefined) {
       writer.uint32(160).int32(message.distanceMetres);
@@ -2040,6 +2051,14 @@ export const Parcel: MessageFns<Parcel> = {
             message.estimate = ArrivalEstimate.decode(reader, reader.uint32());
             continue;
           }
+          case 18: {
+            if (tag !== 144) {
+              break;
+            }
+
+            message.archived = reader.bool();
+            continue;
+          }
           case 20: {
             if (tag !== 160) {
               break;
@@ -2131,6 +2150,7 @@ export const Parcel: MessageFns<Parcel> = {
         ? fromJsonTimestamp(object.update_time)
         : undefined,
       estimate: isSet(object.estimate) ? ArrivalEstimate.fromJSON(object.estimate) : undefined,
+      archived: isSet(object.archived) ? globalThis.Boolean(object.archived) : false,
       distanceMetres: isSet(object.distanceMetres)
         ? globalThis.Number(object.distanceMetres)
         : isSet(object.distance_metres)
@@ -2192,6 +2212,9 @@ export const Parcel: MessageFns<Parcel> = {
     if (message.estimate !== undefined) {
       obj.estimate = ArrivalEstimate.toJSON(message.estimate);
     }
+    if (message.archived !== false) {
+      obj.archived = message.archived;
+    }
     if (message.distanceMetres !== undefined) {
       obj.distanceMetres = Math.round(message.distanceMetres);
     }
@@ -2224,6 +2247,7 @@ export const Parcel: MessageFns<Parcel> = {
     message.estimate = (object.estimate !== undefined && object.estimate !== null)
       ? ArrivalEstimate.fromPartial(object.estimate)
       : undefined;
+    message.archived = object.archived ?? false;
     message.distanceMetres = object.distanceMetres ?? undefined;
     return message;
   },
@@ -2694,7 +2718,7 @@ export const ListTracesRequest: MessageFns<ListTracesRequest> = {
 };
 
 function createBaseListTracesResponse(): ListTracesResponse {
-  return { traces: [], nextPageToken: "" };
+  return { traces: [], nextPageToken: "", archived: false };
 }
 
 export const ListTracesResponse: MessageFns<ListTracesResponse> = {
@@ -2704,6 +2728,9 @@ export const ListTracesResponse: MessageFns<ListTracesResponse> = {
     }
     if (message.nextPageToken !== "") {
       writer.uint32(18).string(message.nextPageToken);
+    }
+    if (message.archived !== false) {
+      writer.uint32(24).bool(message.archived);
     }
     return writer;
   },
@@ -2737,6 +2764,14 @@ export const ListTracesResponse: MessageFns<ListTracesResponse> = {
             message.nextPageToken = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.archived = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2757,6 +2792,7 @@ export const ListTracesResponse: MessageFns<ListTracesResponse> = {
         : isSet(object.next_page_token)
         ? globalThis.String(object.next_page_token)
         : "",
+      archived: isSet(object.archived) ? globalThis.Boolean(object.archived) : false,
     };
   },
 
@@ -2768,6 +2804,9 @@ export const ListTracesResponse: MessageFns<ListTracesResponse> = {
     if (message.nextPageToken !== "") {
       obj.nextPageToken = message.nextPageToken;
     }
+    if (message.archived !== false) {
+      obj.archived = message.archived;
+    }
     return obj;
   },
 
@@ -2778,6 +2817,7 @@ export const ListTracesResponse: MessageFns<ListTracesResponse> = {
     const message = createBaseListTracesResponse();
     message.traces = object.traces?.map((e) => Trace.fromPartial(e)) || [];
     message.nextPageToken = object.nextPageToken ?? "";
+    message.archived = object.archived ?? false;
     return message;
   },
 };
