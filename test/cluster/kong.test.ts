@@ -110,6 +110,8 @@ describeWithTools(['helm'], 'Kong', ({ helm }) => {
         expect(open.map(({ metadata, spec }) => [metadata.name, spec.rules[0].http.paths[0].path])).toEqual([
           ['caudal-command-open-rest-post', '/~/v1/webhooks/gateway$'],
           ['caudal-command-open-grpc', '/caudal.catalog.v1.CatalogService/Open'],
+          ['caudal-query-open-rest-get', '/~/track/[^/]+$'],
+          ['caudal-query-open-grpc', '/caudal.tracking.v1.TrackingPageQueryService/ShowTrackingPage'],
         ]);
         for (const { metadata } of ingresses) {
           const named = metadata.annotations!['konghq.com/plugins']!.split(',');
