@@ -181,8 +181,8 @@ describe('texts of all methods', () => {
   test('are searched, except ids, codes and numbers that others have made', () => {
     const kinds = new Set(places.filter(({ field }) => !isSearchedForCards(field)).map(({ field }) => field.name));
     const byPattern = [...kinds].filter((name) => !/_ids?$/.test(name)).sort();
-    // An owner and a subject are customers' ids; what a carrier signs with or shows is not stored; the changes of a cart are bytes, and
-    // what a person has typed is searched within them (decode-changes.ts of services/carts).
+    // An owner and a subject are customers' ids; the token of a link is random; what a carrier signs with or shows is not stored; the
+    // changes of a cart are bytes, and what a person has typed is searched within them (decode-changes.ts of services/carts).
     expect(byPattern).toEqual([
       ...[
         'changes',
@@ -194,6 +194,7 @@ describe('texts of all methods', () => {
         'photo_url',
         'signature',
         'subject',
+        'token',
         'tracking_number',
       ],
     ]);
