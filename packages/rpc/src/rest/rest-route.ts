@@ -21,11 +21,12 @@ import { type LocationOf, locationOf } from './location.ts';
 import { sendProblem } from './problem-reply.ts';
 import { bytesToJson } from './transcode.ts';
 import { addVary } from './vary.ts';
+import { pathOf, routedTemplate } from './verbs.ts';
 
 export interface Route {
   endpoint: Endpoint;
   rule: HttpRule;
-  /** The path for fastify, with the verb in segments of its own. */
+  /** The path for fastify, with the verb as its first segment. */
   url: string;
   /** Matches the paths of this route, for any HTTP method. */
   matches: RegExp;
@@ -42,22 +43,17 @@ export function routesOf(endpoints: Endpoint[], webhooks: Map<string, WebhookVer
       const verifier = webhooks.get(endpoint.contract.path);
       const location = locationOf(endpoint.contract);
       return endpoint.contract.http.map((rule) => {
-        const path = rule.template.replace(/:(\w+)$/, '/:/:$1');
+        const path = routedTemplate(rule.template);
         return {
           endpoint,
           rule,
-          url: path.replace(/\/:\/:(\w+)$/, '/::/::$1').replace(/\{(\w+)\}/g, ':$1'),
+          url: path.replace(/^\/:/, '/::').replace(/\{(\w+)\}/g, ':$1'),
           matches: pathOf(path),
           location,
           verifier,
         };
       });
     });
-}
-
-/** The paths of a template. */
-export function pathOf(template: string): RegExp {
-  return new RegExp(`^${template.replace(/[.]/g, '\\.').replace(/\{\w+\}/g, '[^/]+')}$`);
 }
 
 declare module 'fastify' {

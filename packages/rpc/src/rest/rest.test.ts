@@ -378,11 +378,13 @@ describe('REST errors', () => {
   });
 
   test('an unknown path: 404; a wrong HTTP method: 405', async () => {
-    for (const path of ['/', '/v2/orders', '/v1/orders/a/b', '/v1/orders/o-1:burn', '/v1/log', '/v1/orders/'])
+    for (const path of ['/', '/v2/orders', '/v1/orders/a/b', '/v1/log', '/v1/orders/'])
       expect(await call('POST', path, {})).toMatchObject({ status: 404, problem: { reason: 'ROUTE_NOT_FOUND' } });
     const wrong = await call('DELETE', '/v1/orders/o-1');
     expect([wrong.status, wrong.headers.get('allow')]).toEqual([405, 'GET']);
     expect((await call('GET', '/v1/orders/o-1:cancel')).headers.get('allow')).toBe('POST');
+    // Not a verb: a part of the id.
+    expect((await call('POST', '/v1/orders/o-1:burn', {})).headers.get('allow')).toBe('GET');
     expect((await call('GET', '/v1/orders/%E0%A4%A')).status).toBe(400);
   });
 

@@ -20,8 +20,9 @@ import { addCors, type CorsOptions } from './cors.ts';
 import { addDocs } from './docs.ts';
 import { keepBytes } from './json-body.ts';
 import { sendProblem } from './problem-reply.ts';
-import { admit, pathOf, type Route, routesOf, serveRoute } from './rest-route.ts';
+import { admit, type Route, routesOf, serveRoute } from './rest-route.ts';
 import { addSecureHeaders } from './secure-headers.ts';
+import { verbSplitter } from './verbs.ts';
 
 export interface RestOptions {
   /** The web pages that may call; none if absent. */
@@ -62,7 +63,7 @@ const yearSeconds = 31_536_000;
 /** Listens. Rejects if the port is taken. */
 export async function startRest(options: RestServerOptions): Promise<RestServer> {
   const routes = routesOf(options.endpoints, options.webhooks);
-  const splitVerb = verbSplitter(routes);
+  const splitVerb = verbSplitter(routes.map(({ rule }) => rule.template));
   const { tls } = options;
   // Node's own answer is not problem+json: assertHost checks instead.
   const http = { requireHostHeader: false };
@@ -143,20 +144,6 @@ export async function startRest(options: RestServerOptions): Promise<RestServer>
       app.server.closeAllConnections();
       destroy?.();
     },
-  };
-}
-
-/**
- * Rewrites `/v1/orders/1:cancel` to `/v1/orders/1/:/:cancel` for fastify. See README, Verbs in paths. Where no method has a
- * verb, a colon is part of the id: `/v1/customers/urn:example:user:42`.
- */
-function verbSplitter(routes: Route[]): (url: string) => string {
-  const before = [...new Set(routes.flatMap(({ rule }) => /^(.*):\w+$/.exec(rule.template)?.[1] ?? []))].map(pathOf);
-  return (url) => {
-    const [, path = url, query = ''] = /^([^?]*)(\?.*)?$/s.exec(url) ?? [];
-    const [, resource, verb] = /^(.*[^/]):(\w+)$/.exec(path) ?? [];
-    if (resource === undefined || !before.some((pattern) => pattern.test(resource))) return url;
-    return `${resource}/:/:${verb}${query}`;
   };
 }
 

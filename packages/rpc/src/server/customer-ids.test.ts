@@ -76,10 +76,10 @@ describe.each(customerIds)('the customer %s', (id) => {
   });
 });
 
-test('a verb that is not encoded is one only where methods have verbs', async () => {
+test('a verb that is not encoded is one only where a method has it', async () => {
   const authorization = `Bearer ${await token('urn:example:user:cancel', ['customers.customers.read', 'orders.orders.read'])}`;
   const status = async (path: string) => (await fetch(`${server.url}${path}`, { headers: { authorization } })).status;
   expect(await status('/v1/customers/urn:example:user:cancel')).toBe(200);
-  // Known where orders have verbs, so it is none of an order's id.
-  expect(await status('/v1/orders/o-1:unknown')).toBe(404);
+  // No verb of an order, so it is part of the id, and no order has such an id.
+  expect(await status('/v1/orders/o-1:unknown')).toBe(400);
 });
