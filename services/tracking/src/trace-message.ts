@@ -6,6 +6,7 @@ import {
 } from '@caudal/contract/gen/caudal/tracking/v1/tracking.ts';
 import { carrierKey, numberKey } from './domain/parcel-id.ts';
 import type { Seen } from './domain/parcel-state.ts';
+import { perDegree, pointAt } from './domain/places/point.ts';
 import type { Status, Trace, Place as TracePlace } from './domain/trace.ts';
 
 const numbers: Record<Status, ParcelStatus> = {
@@ -22,12 +23,6 @@ const numbers: Record<Status, ParcelStatus> = {
   CANCELLED: ParcelStatus.PARCEL_STATUS_CANCELLED,
 };
 const statuses = new Map(Object.entries(numbers).map(([status, number]) => [number, status as Status]));
-
-const perDegree = 10_000_000;
-const positionOf = (latitude: number, longitude: number) => ({
-  latitudeE7: Math.round(latitude * perDegree),
-  longitudeE7: Math.round(longitude * perDegree),
-});
 
 /** The contract's number of a status. */
 export function statusNumber(status: Status | undefined): ParcelStatus {
@@ -100,6 +95,6 @@ export function seenMessage(seen: Seen, of: { carrier: string; trackingNumber: s
 export function placeMessage(place: TracePlace | undefined): Place | undefined {
   if (!place) return undefined;
   const { name = '', country = '', latitude, longitude } = place;
-  const position = latitude === undefined || longitude === undefined ? undefined : positionOf(latitude, longitude);
+  const position = latitude === undefined || longitude === undefined ? undefined : pointAt(latitude, longitude);
   return { name, country, position };
 }

@@ -2,7 +2,8 @@
  * API keys: `caudal_<id>_<secret>`. The id is a UUID in 32 hexadecimal digits, the secret 256 random bits in base64url. Of the
  * secret only the SHA-256 is kept anywhere: see docs/identity.md, API keys.
  */
-import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { randomBytes, timingSafeEqual } from 'node:crypto';
+import { sha256 } from '@caudal/kernel/sha256.ts';
 
 /** What begins an API key, by which it is told from a token. */
 export const apiKeyPrefix = 'caudal_';
@@ -24,7 +25,7 @@ export function formatApiKey(id: string, secret: string): string {
 export const newSecret = (): string => randomBytes(secretBytes).toString('base64url');
 
 /** A secret of this size can't be guessed, so a slow hash would only cost time. */
-export const hashOfSecret = (secret: string): Buffer => hash('sha256', secret, 'buffer');
+export const hashOfSecret = (secret: string): Buffer => sha256(secret);
 
 /** An API key as processes keep it. */
 export interface KnownApiKey {

@@ -3,16 +3,13 @@
  * hundreds of items a call, and the time that its calls in flight need is what each of them waits, and all other calls of the process. So more
  * of them would not be done sooner. docs/limits.md, Bulk calls.
  */
-import { busy, greedy, type Place } from './places.ts';
+import { alpha, busy, greedy, type Place } from './places.ts';
 import { isGreedy } from './pool.ts';
 
 export interface MethodBytes {
   /** The place of a call, whose bytes count here too until it is left. */
   within(place: Place, leave: () => void): { place: Place; leave: () => void };
 }
-
-/** One caller alone gets seven eighths, as of all places. */
-const alpha = 7;
 
 export function openMethodBytes(all: number): MethodBytes {
   /** By caller; only those with a call in flight. */

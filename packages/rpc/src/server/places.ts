@@ -80,7 +80,7 @@ interface Account {
 }
 
 /** One caller alone gets seven eighths of the places, and a quarter of the bytes. */
-const alpha = 7;
+export const alpha = 7;
 const bytesPart = 4;
 /** Caudal's services count as one caller together, so that all of them leave something. The blank keeps it apart from subjects. */
 const ownKey = 'all services';

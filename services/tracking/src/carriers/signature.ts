@@ -1,6 +1,7 @@
 /** Who has sent a webhook: a signature over its body, or for a carrier that can't sign, a credential. */
-import { hash, timingSafeEqual } from 'node:crypto';
+import { timingSafeEqual } from 'node:crypto';
 import { CaudalError } from '@caudal/kernel/errors.ts';
+import { sha256 } from '@caudal/kernel/sha256.ts';
 import { webhookVerifier } from '@caudal/rpc/server/webhook.ts';
 import type { CarrierAdapter } from './port.ts';
 
@@ -25,8 +26,8 @@ export const credentialIn =
     const given = headers[header];
     if (!given) throw new CaudalError('UNAUTHENTICATED', 'SIGNATURE_MISSING', `The call carries no "${header}".`);
     // Hashes have one length, and all are compared, so that the time says nothing of the secrets.
-    const digest = hash('sha256', given, 'buffer');
+    const digest = sha256(given);
     let found = false;
-    for (const secret of secrets) if (timingSafeEqual(digest, hash('sha256', secret, 'buffer'))) found = true;
+    for (const secret of secrets) if (timingSafeEqual(digest, sha256(secret))) found = true;
     if (!found) throw new CaudalError('UNAUTHENTICATED', 'SIGNATURE_INVALID', `No secret fits the "${header}".`);
   };

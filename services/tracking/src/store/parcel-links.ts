@@ -1,5 +1,6 @@
 /** Public links to parcels' pages: the table `parcel_links`. A link's token is random, and only its hash is stored. */
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
+import { sha256 } from '@caudal/kernel/sha256.ts';
 import type { Database, Transaction } from '@caudal/postgres/database.ts';
 import { type ParcelColumns, parcelColumns } from '../queries/parcel-message.ts';
 
@@ -11,8 +12,6 @@ const linkDays = 180;
 
 /** A new token: 256 random bits. */
 const newToken = () => randomBytes(32).toString('base64url');
-
-const hashOf = (token: string) => createHash('sha256').update(token).digest();
 
 export type LinkedParcel = Pick<ParcelColumns, 'parcel' | 'shipment' | 'customer'>;
 
@@ -42,7 +41,7 @@ export async function makeLink(
     });
     await tx.query({
       text: `INSERT INTO parcel_links (hash, parcel, shipment, customer, created_at, ends_at) VALUES ($1, $2, $3, $4, $5, $6)`,
-      values: [hashOf(token), parcel, shipment, customer, now, endsAt],
+      values: [sha256(token), parcel, shipment, customer, now, endsAt],
     });
   });
   return { token, endsAt };
@@ -63,7 +62,7 @@ export async function parcelOfLink(
         SELECT p.* FROM parcel_links l JOIN parcels p ON p.parcel = l.parcel AND p.shipment IS NOT DISTINCT FROM l.shipment
         WHERE l.hash = $1 AND l.ends_at > $2
       ) parcels`,
-    values: [hashOf(token), now],
+    values: [sha256(token), now],
   });
   return rows[0];
 }

@@ -3,7 +3,7 @@ import { int4Array, textArray, uuidArray } from '@caudal/postgres/arrays.ts';
 import type { Transaction } from '@caudal/postgres/database.ts';
 import { numberKey } from '../domain/parcel-id.ts';
 import { codeOf } from '../domain/places/cells.ts';
-import { canonical, type Point, perDegree } from '../domain/places/point.ts';
+import { canonical, type Point, pointAt } from '../domain/places/point.ts';
 import type { Place } from '../domain/trace.ts';
 import { wordsOf } from '../search/place-words.ts';
 
@@ -28,10 +28,7 @@ export function isSamePlace(one: Place | undefined, other: Place | undefined): b
 
 function pointOf(place: Place | undefined): Point | undefined {
   if (place?.latitude === undefined || place.longitude === undefined) return undefined;
-  return canonical({
-    latitudeE7: Math.round(place.latitude * perDegree),
-    longitudeE7: Math.round(place.longitude * perDegree),
-  });
+  return canonical(pointAt(place.latitude, place.longitude));
 }
 
 export async function writePlaces(tx: Transaction, parcels: readonly PlacedParcel[]): Promise<void> {

@@ -14,6 +14,13 @@ export interface Rect {
 }
 
 export const perDegree = 10_000_000;
+
+/** The point at these degrees. */
+export const pointAt = (latitude: number, longitude: number): Point => ({
+  latitudeE7: Math.round(latitude * perDegree),
+  longitudeE7: Math.round(longitude * perDegree),
+});
+
 /** Of a pole. */
 export const mostLatitude = 90 * perDegree;
 /** Of the antimeridian. */
