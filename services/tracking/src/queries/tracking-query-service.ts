@@ -12,7 +12,8 @@ import { parcelId } from '../domain/parcel-id.ts';
 import { searchParcels } from '../search/search-parcels.ts';
 import { arrivalOf } from './arrival.ts';
 import { type ListedParcel, listStatement, tokenBehind } from './list-parcels.ts';
-import { type ParcelColumns, parcelColumns, parcelMessage } from './parcel-message.ts';
+import { listedParcel, type ParcelColumns, parcelColumns, parcelPage, stateOf } from './parcel-message.ts';
+import { type Page, rememberLearnt, rememberPages } from './remembered.ts';
 
 interface Named {
   carrier: string;
@@ -28,12 +29,15 @@ interface Options {
 
 export function trackingQueryService({ database, clock, archive }: Options) {
   const readTraces = openTraceReader(database, archive);
+  const remembered = rememberPages();
+  const readLearnt = rememberLearnt(database);
   return service(TrackingQueryServiceService, {
     async getParcel(request, call) {
-      const { archived, ...row } = await read(request);
-      call.authorize(row.customer ?? undefined);
-      const estimate = await arrivalOf(database, row, clock());
-      return { ...parcelMessage(row, { withTraces: true, estimate }), archived };
+      const isStrong = call.readStrength === 'STRONG' || call.readStrength === 'QUORUM';
+      const key = parcelId(request.carrier, request.trackingNumber);
+      const { customer, parcel } = await (isStrong ? page(request) : remembered(key, () => page(request)));
+      call.authorize(customer);
+      return parcel;
     },
 
     async listTraces(request, call) {
@@ -55,13 +59,20 @@ export function trackingQueryService({ database, clock, archive }: Options) {
       const rows = await database.query<ListedParcel>(listStatement(request, { now: clock(), limit }));
       const page = rows.slice(0, limit);
       return {
-        parcels: page.map((row) => parcelMessage(row, { withTraces: false })),
+        parcels: page.map(listedParcel),
         nextPageToken: rows.length > limit ? tokenBehind(request, page.at(-1)!) : '',
       };
     },
 
     searchParcels: (request) => searchParcels(database, request),
   });
+
+  async function page(named: Named): Promise<Page> {
+    const { archived, ...row } = await read(named);
+    const state = stateOf(row);
+    const estimate = await arrivalOf(row, state, { now: clock(), readLearnt });
+    return { customer: row.customer ?? undefined, parcel: { ...parcelPage(row, state, estimate), archived } };
+  }
 
   /** `archived`: whether months between its first and its last trace are in the archive. */
   async function read({ carrier, trackingNumber }: Named): Promise<ParcelColumns & { archived: boolean }> {
