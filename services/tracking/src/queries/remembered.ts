@@ -39,11 +39,11 @@ const sketchesCodec = jsonCodec<Sketches>({ toJSON: (sketches) => sketches, from
 function remember<Value>(options: CacheOptions & { ttlMs: number; codec: CacheCodec<Value> }) {
   const { ttlMs, codec } = options;
   const opened = openCache(options);
-  return async (key: string, load: () => Promise<Value>): Promise<Value> => {
+  return async (key: string, load: () => Promise<Value>): Promise<{ value: Value; ageMs: number }> => {
     const cache = await opened;
     // Nothing is invalidated, so one version does: what is loaded later replaces what was loaded before.
-    const { value } = await cache.read({ key, ttlMs, codec, load: async () => ({ value: await load(), version: 1 }) });
-    return value!;
+    const read = await cache.read({ key, ttlMs, codec, load: async () => ({ value: await load(), version: 1 }) });
+    return { value: read.value!, ageMs: read.source === 'miss' ? 0 : read.ageMs };
   };
 }
 
@@ -59,5 +59,5 @@ export function rememberLearnt(database: Pick<Transaction, 'query'>): ReadLearnt
     ...{ codec: sketchesCodec, maxEntries, maxBytes },
   });
   // The first is the narrowest, from which the others follow.
-  return (keys) => read(keys[0]!, () => readSketches(database, keys));
+  return async (keys) => (await read(keys[0]!, () => readSketches(database, keys))).value;
 }

@@ -35,9 +35,12 @@ export function trackingQueryService({ database, clock, archive }: Options) {
     async getParcel(request, call) {
       const isStrong = call.readStrength === 'STRONG' || call.readStrength === 'QUORUM';
       const key = parcelId(request.carrier, request.trackingNumber);
-      const { customer, parcel } = await (isStrong ? page(request) : remembered(key, () => page(request)));
-      call.authorize(customer);
-      return parcel;
+      const { value, ageMs } = isStrong
+        ? { value: await page(request), ageMs: 0 }
+        : await remembered(key, () => page(request));
+      call.authorize(value.customer);
+      if (ageMs > 0) call.remembered(ageMs);
+      return value.parcel;
     },
 
     async listTraces(request, call) {
