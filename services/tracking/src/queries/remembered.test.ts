@@ -59,7 +59,7 @@ describeWith(['postgres'], 'pages that a process remembers', () => {
     const looks = await Promise.all(Array.from({ length: 20 }, () => get()));
     expect(new Set(looks).size).toBe(1);
     expect(looks[0]).toMatchObject({ trackingNumber, traceCount: 1, latestTraces: [{ detail: 'first' }] });
-    expect(statements.sort()).toEqual(['tracking-parcel', 'tracking-sketches']);
+    expect(statements.sort()).toEqual(['tracking-pages', 'tracking-sketches']);
   });
 
   test('what was learnt of a lane is read once for its parcels', async () => {
@@ -69,7 +69,7 @@ describeWith(['postgres'], 'pages that a process remembers', () => {
     await write(0, 'first');
     statements.length = 0;
     expect((await get()).trackingNumber).not.toBe(other);
-    expect(statements).toEqual(['tracking-parcel']);
+    expect(statements).toEqual(['tracking-pages']);
   });
 
   test('a page is behind for no longer than pageMs; a strong read is not at all', async () => {
@@ -88,7 +88,7 @@ describeWith(['postgres'], 'pages that a process remembers', () => {
     statements.length = 0;
     expect((await refusalOf(get())).code).toBe('NOT_FOUND');
     expect((await refusalOf(get())).code).toBe('NOT_FOUND');
-    expect(statements).toEqual(['tracking-parcel', 'tracking-parcel']);
+    expect(statements).toEqual(['tracking-pages', 'tracking-pages']);
     trackingNumber = known;
     expect((await get()).trackingNumber).toBe(known);
   });

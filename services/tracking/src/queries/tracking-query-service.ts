@@ -3,8 +3,9 @@ import { pageLimit } from '@caudal/context/page-limit.ts';
 import { TrackingQueryServiceService } from '@caudal/contract/gen/caudal/tracking/v1/tracking.ts';
 import type { Archive } from '@caudal/eventlog/archive/archive.ts';
 import { notFound } from '@caudal/kernel/errors.ts';
+import { gatherReads } from '@caudal/kernel/gathered-reads.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
-import type { Database } from '@caudal/postgres/database.ts';
+import type { Database, Transaction } from '@caudal/postgres/database.ts';
 import { decodeToken, encodeToken, type Shape } from '@caudal/projections/queries/page-token.ts';
 import { service } from '@caudal/rpc/types.ts';
 import { openTraceReader } from '../archive/read-traces.ts';
@@ -29,6 +30,7 @@ interface Options {
 
 export function trackingQueryService({ database, clock, archive }: Options) {
   const readTraces = openTraceReader(database, archive);
+  const readParcel = parcelReader(database);
   const remembered = rememberPages();
   const readLearnt = rememberLearnt(database);
   return service(TrackingQueryServiceService, {
@@ -77,18 +79,29 @@ export function trackingQueryService({ database, clock, archive }: Options) {
     return { customer: row.customer ?? undefined, parcel: { ...parcelPage(row, state, estimate), archived } };
   }
 
-  /** `archived`: whether months between its first and its last trace are in the archive. */
-  async function read({ carrier, trackingNumber }: Named): Promise<ParcelColumns & { archived: boolean }> {
-    const rows = await database.query<ParcelColumns & { archived: boolean }>({
-      name: 'tracking-parcel',
-      text: `SELECT ${parcelColumns}, EXISTS (
-          SELECT FROM archived_trace_months a
-          WHERE a.restored_at IS NULL
-            AND a.month BETWEEN date_trunc('month', first_at AT TIME ZONE 'UTC')::date AND (last_at AT TIME ZONE 'UTC')::date
-        ) AS archived FROM parcels p WHERE parcel = $1`,
-      values: [parcelId(carrier, trackingNumber)],
-    });
-    if (!rows[0]) throw notFound('parcel', `${carrier}/${trackingNumber}`);
-    return rows[0];
+  async function read({ carrier, trackingNumber }: Named): Promise<ReadParcel> {
+    const row = await readParcel(parcelId(carrier, trackingNumber));
+    if (!row) throw notFound('parcel', `${carrier}/${trackingNumber}`);
+    return row;
   }
 }
+
+/** `archived`: whether months between its first and its last trace are in the archive. */
+type ReadParcel = ParcelColumns & { archived: boolean };
+
+/** Reads parcels by their ids. Callers at the same time share statements. */
+const parcelReader = (database: Pick<Transaction, 'query'>) =>
+  gatherReads<ReadParcel>({
+    async readMany(parcels) {
+      const rows = await database.query<ReadParcel>({
+        name: 'tracking-pages',
+        text: `SELECT ${parcelColumns}, EXISTS (
+            SELECT FROM archived_trace_months a
+            WHERE a.restored_at IS NULL
+              AND a.month BETWEEN date_trunc('month', first_at AT TIME ZONE 'UTC')::date AND (last_at AT TIME ZONE 'UTC')::date
+          ) AS archived FROM parcels p WHERE parcel = ANY ($1::uuid[])`,
+        values: [parcels],
+      });
+      return new Map(rows.map((row) => [row.parcel, row]));
+    },
+  });
