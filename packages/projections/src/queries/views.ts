@@ -1,4 +1,5 @@
 /** Queries on a projection's views, in the generation that is current when a query begins. */
+import { gatherReads } from '@caudal/kernel/gathered-reads.ts';
 import { itemsOfPage, jsonBytes } from '@caudal/kernel/page-bytes.ts';
 import { type Clock, systemClock } from '@caudal/kernel/time.ts';
 import { type CurrentGenerations, currentGenerations } from '../generations/generations.ts';
@@ -46,13 +47,25 @@ export function openViews<V>(options: OpenViewsOptions<V>): OpenedViews<V> {
   const { projection, store, cacheMs, clock = systemClock } = options;
   const generations = currentGenerations({ projection, store, cacheMs, clock });
   const layout = layoutOf(projection);
+  const singles = new WeakMap<Collection['load'], ReturnType<typeof gatherReads<StoredDocument>>>();
+
+  /** Reads one view. Callers at the same time share reads of the store. */
+  function single(load: Collection['load']): (id: string) => Promise<StoredDocument | undefined> {
+    let read = singles.get(load);
+    if (!read) {
+      const readMany = async (ids: string[]) => new Map((await load(ids)).map((document) => [document.id, document]));
+      read = gatherReads({ readMany });
+      singles.set(load, read);
+    }
+    return read;
+  }
 
   return {
     generations,
     get: (id, { nearest = false } = {}) =>
       onCurrent(generations, async ({ collection }) => {
         const from = (nearest && collection.loadNearest) || collection.load;
-        const [document] = await from([id]);
+        const document = await single(from)(id);
         return document && document.view !== undefined ? storedView(projection, document) : undefined;
       }),
     async find(query) {

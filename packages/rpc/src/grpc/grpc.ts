@@ -8,6 +8,7 @@ import { headerNames } from '../headers.ts';
 import type { Admission } from '../server/admission.ts';
 import type { Authenticate } from '../server/auth.ts';
 import { whenEmitted } from '../server/deadline.ts';
+import { encodeOnce } from '../server/encode-once.ts';
 import type { Endpoint } from '../server/endpoint.ts';
 import type { Pipeline } from '../server/pipeline.ts';
 import { boundOf } from '../server/request-size.ts';
@@ -36,6 +37,8 @@ const answerMs = 5_000;
  * Why it must be so many: see README, Spare streams.
  */
 const spareStreams = 4_000;
+
+const bytesOnce = encodeOnce<Buffer>();
 
 type Definition = Record<string, MethodDefinition<Buffer, Buffer>>;
 
@@ -137,8 +140,8 @@ function handlerOf(
         // Services pass on what callers of earlier versions have sent, which had no such bound.
         return decode(endpoint, call.request, place.party.kind === 'own' ? bytes : undefined);
       },
-      encode(response) {
-        const answer = definition.responseSerialize(response);
+      encode(response, { isRemembered }) {
+        const answer = bytesOnce(response as object, isRemembered, () => definition.responseSerialize(response));
         place.answer(answer.length, contract.noSideEffects);
         return answer;
       },

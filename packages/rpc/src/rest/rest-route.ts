@@ -9,6 +9,7 @@ import { type Mask, maskJson } from '../schema/mask.ts';
 import type { Admission, Admitted } from '../server/admission.ts';
 import { callerOf } from '../server/caller.ts';
 import { whenEmitted } from '../server/deadline.ts';
+import { encodeOnce } from '../server/encode-once.ts';
 import type { Endpoint } from '../server/endpoint.ts';
 import { rateHeaders } from '../server/rate-limits.ts';
 import { refuseRepeated } from '../server/repeated-headers.ts';
@@ -165,8 +166,10 @@ export async function serveRoute(
       const { params, url, headers } = request;
       return decodeRest(endpoint, rule, { params: params as Record<string, string>, url, headers, body });
     },
-    encode: (response, { mask, etag, whole }) => {
-      const { body, styleHash } = contract.page ? pageBody(response as Page) : jsonBody(endpoint, response, mask);
+    encode: (response, { mask, etag, whole, isRemembered }) => {
+      const { body, styleHash } = contract.page
+        ? pageBody(response as Page)
+        : bodyOnce(response as object, isRemembered && !mask, () => jsonBody(endpoint, response, mask));
       admitted?.place.answer(body.length, contract.noSideEffects);
       return {
         ...{ body, styleHash },
@@ -202,6 +205,8 @@ interface Body {
   /** Of a page. */
   styleHash?: string;
 }
+
+const bodyOnce = encodeOnce<Body>();
 
 function jsonBody({ contract, definition }: Endpoint, response: unknown, mask: Mask | undefined): Body {
   const json = bytesToJson(contract.response, definition.responseSerialize(response));

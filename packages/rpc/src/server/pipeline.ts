@@ -70,6 +70,8 @@ export interface Facts {
   etag: string | undefined;
   /** The answer before its mask is applied. */
   whole: Record<string, unknown>;
+  /** The handler has read it, or a part of it, from a memory: what it gives again is the same object, and never changes. */
+  isRemembered: boolean;
 }
 
 /** An answer and its headers. */
@@ -249,7 +251,7 @@ export function createPipeline(
       const masked = mask ? applyMask(contract.response, response, mask) : response;
       const streams = [...written].map(([stream, last]) => ({ stream, ...last }));
       return {
-        answer: incoming.encode(masked, { mask, etag, whole: response }),
+        answer: incoming.encode(masked, { mask, etag, whole: response, isRemembered: oldestMs !== undefined }),
         consistency: consistencyFor(incoming, streams),
         age: oldestMs === undefined ? undefined : String(Math.ceil(oldestMs / 1000)),
       };

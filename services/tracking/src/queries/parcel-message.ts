@@ -7,7 +7,7 @@ import {
   type ParcelStatus,
 } from '@caudal/contract/gen/caudal/tracking/v1/tracking.ts';
 import type { Estimate } from '../domain/eta.ts';
-import type { ParcelState } from '../domain/parcel-state.ts';
+import type { ParcelState, Seen } from '../domain/parcel-state.ts';
 import { readState } from '../domain/state-text.ts';
 import { placeMessage, seenMessage } from '../trace-message.ts';
 
@@ -37,14 +37,24 @@ const timeOf = (at: number | undefined) => (at === undefined ? undefined : new D
 /** What its traces come to; undefined while it has none. */
 export const stateOf = ({ state }: ParcelColumns): ParcelState | undefined => (state ? readState(state) : undefined);
 
-/** `withTraces`: with the latest of its traces. `estimate`: when it arrives, if that is to be said. */
-export function parcelMessage(
+/** The row in a list: without its traces. */
+export const listedParcel = (row: ParcelColumns): Parcel => parcelMessage(row, { state: stateOf(row), latest: [] });
+
+/** The parcel's page. `estimate`: when it arrives, if that is to be said. */
+export const parcelPage = (
   row: ParcelColumns,
-  { withTraces, estimate }: { withTraces: boolean; estimate?: Estimate | undefined },
-): Parcel {
+  state: ParcelState | undefined,
+  estimate: Estimate | undefined,
+): Parcel => parcelMessage(row, { state, latest: state?.recent ?? [], estimate });
+
+interface Shown {
+  state: ParcelState | undefined;
+  latest: readonly Seen[];
+  estimate?: Estimate | undefined;
+}
+
+function parcelMessage(row: ParcelColumns, { state, latest, estimate }: Shown): Parcel {
   const { carrier, trackingNumber, status } = row;
-  const state = stateOf(row);
-  const latest = withTraces ? (state?.recent ?? []) : [];
   return {
     ...{ carrier, trackingNumber, status },
     shipmentId: row.shipment ?? '',

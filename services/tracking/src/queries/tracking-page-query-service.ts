@@ -9,20 +9,23 @@ import { trackingPage } from '../page/tracking-page.ts';
 import { parcelOfLink } from '../store/parcel-links.ts';
 import { arrivalOf } from './arrival.ts';
 import { stateOf } from './parcel-message.ts';
+import { rememberLearnt } from './remembered.ts';
 
 export function trackingPageQueryService({ database, clock }: { database: Transaction; clock: Clock }) {
+  const readLearnt = rememberLearnt(database);
   return service(TrackingPageQueryServiceService, {
     async showTrackingPage({ token }) {
       const now = clock();
       const row = await parcelOfLink(database, token, now);
       if (!row) throw noPage();
       const { carrier, trackingNumber, destination } = row;
+      const state = stateOf(row);
       const html = trackingPage({
         ...{ carrier, trackingNumber, now: now.getTime() },
         traceCount: row.traces,
-        state: stateOf(row),
+        state,
         destination: destination ?? undefined,
-        estimate: await arrivalOf(database, row, now),
+        estimate: await arrivalOf(row, state, { now, readLearnt }),
       });
       return { html, styleHash };
     },

@@ -3,8 +3,9 @@ import { pageLimit } from '@caudal/context/page-limit.ts';
 import { TrackingQueryServiceService } from '@caudal/contract/gen/caudal/tracking/v1/tracking.ts';
 import type { Archive } from '@caudal/eventlog/archive/archive.ts';
 import { notFound } from '@caudal/kernel/errors.ts';
+import { gatherReads } from '@caudal/kernel/gathered-reads.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
-import type { Database } from '@caudal/postgres/database.ts';
+import type { Database, Transaction } from '@caudal/postgres/database.ts';
 import { decodeToken, encodeToken, type Shape } from '@caudal/projections/queries/page-token.ts';
 import { service } from '@caudal/rpc/types.ts';
 import { openTraceReader } from '../archive/read-traces.ts';
@@ -12,7 +13,8 @@ import { parcelId } from '../domain/parcel-id.ts';
 import { searchParcels } from '../search/search-parcels.ts';
 import { arrivalOf } from './arrival.ts';
 import { type ListedParcel, listStatement, tokenBehind } from './list-parcels.ts';
-import { type ParcelColumns, parcelColumns, parcelMessage } from './parcel-message.ts';
+import { listedParcel, type ParcelColumns, parcelColumns, parcelPage, stateOf } from './parcel-message.ts';
+import { type Page, rememberLearnt, rememberPages } from './remembered.ts';
 
 interface Named {
   carrier: string;
@@ -28,12 +30,19 @@ interface Options {
 
 export function trackingQueryService({ database, clock, archive }: Options) {
   const readTraces = openTraceReader(database, archive);
+  const readParcel = parcelReader(database);
+  const remembered = rememberPages();
+  const readLearnt = rememberLearnt(database);
   return service(TrackingQueryServiceService, {
     async getParcel(request, call) {
-      const { archived, ...row } = await read(request);
-      call.authorize(row.customer ?? undefined);
-      const estimate = await arrivalOf(database, row, clock());
-      return { ...parcelMessage(row, { withTraces: true, estimate }), archived };
+      const isStrong = call.readStrength === 'STRONG' || call.readStrength === 'QUORUM';
+      const key = parcelId(request.carrier, request.trackingNumber);
+      const { value, ageMs } = isStrong
+        ? { value: await page(request), ageMs: 0 }
+        : await remembered(key, () => page(request));
+      call.authorize(value.customer);
+      if (ageMs > 0) call.remembered(ageMs);
+      return value.parcel;
     },
 
     async listTraces(request, call) {
@@ -55,7 +64,7 @@ export function trackingQueryService({ database, clock, archive }: Options) {
       const rows = await database.query<ListedParcel>(listStatement(request, { now: clock(), limit }));
       const page = rows.slice(0, limit);
       return {
-        parcels: page.map((row) => parcelMessage(row, { withTraces: false })),
+        parcels: page.map(listedParcel),
         nextPageToken: rows.length > limit ? tokenBehind(request, page.at(-1)!) : '',
       };
     },
@@ -63,18 +72,36 @@ export function trackingQueryService({ database, clock, archive }: Options) {
     searchParcels: (request) => searchParcels(database, request),
   });
 
-  /** `archived`: whether months between its first and its last trace are in the archive. */
-  async function read({ carrier, trackingNumber }: Named): Promise<ParcelColumns & { archived: boolean }> {
-    const rows = await database.query<ParcelColumns & { archived: boolean }>({
-      name: 'tracking-parcel',
-      text: `SELECT ${parcelColumns}, EXISTS (
-          SELECT FROM archived_trace_months a
-          WHERE a.restored_at IS NULL
-            AND a.month BETWEEN date_trunc('month', first_at AT TIME ZONE 'UTC')::date AND (last_at AT TIME ZONE 'UTC')::date
-        ) AS archived FROM parcels p WHERE parcel = $1`,
-      values: [parcelId(carrier, trackingNumber)],
-    });
-    if (!rows[0]) throw notFound('parcel', `${carrier}/${trackingNumber}`);
-    return rows[0];
+  async function page(named: Named): Promise<Page> {
+    const { archived, ...row } = await read(named);
+    const state = stateOf(row);
+    const estimate = await arrivalOf(row, state, { now: clock(), readLearnt });
+    return { customer: row.customer ?? undefined, parcel: { ...parcelPage(row, state, estimate), archived } };
+  }
+
+  async function read({ carrier, trackingNumber }: Named): Promise<ReadParcel> {
+    const row = await readParcel(parcelId(carrier, trackingNumber));
+    if (!row) throw notFound('parcel', `${carrier}/${trackingNumber}`);
+    return row;
   }
 }
+
+/** `archived`: whether months between its first and its last trace are in the archive. */
+type ReadParcel = ParcelColumns & { archived: boolean };
+
+/** Reads parcels by their ids. Callers at the same time share statements. */
+const parcelReader = (database: Pick<Transaction, 'query'>) =>
+  gatherReads<ReadParcel>({
+    async readMany(parcels) {
+      const rows = await database.query<ReadParcel>({
+        name: 'tracking-pages',
+        text: `SELECT ${parcelColumns}, EXISTS (
+            SELECT FROM archived_trace_months a
+            WHERE a.restored_at IS NULL
+              AND a.month BETWEEN date_trunc('month', first_at AT TIME ZONE 'UTC')::date AND (last_at AT TIME ZONE 'UTC')::date
+          ) AS archived FROM parcels p WHERE parcel = ANY ($1::uuid[])`,
+        values: [parcels],
+      });
+      return new Map(rows.map((row) => [row.parcel, row]));
+    },
+  });

@@ -13,7 +13,7 @@ import { decodeToken, encodeToken, type Shape } from '@caudal/projections/querie
 import { carrierKey } from '../domain/parcel-id.ts';
 import { cellsOver, rangesOf } from '../domain/places/cells.ts';
 import { metresBetween } from '../domain/places/distance.ts';
-import { type ParcelColumns, parcelColumns, parcelMessage } from '../queries/parcel-message.ts';
+import { listedParcel, type ParcelColumns, parcelColumns } from '../queries/parcel-message.ts';
 import { searchedNumber } from '../store/parcel-places.ts';
 import { type Area, areaOf } from './area.ts';
 import { openBudget, statementMs, tooCostly } from './budget.ts';
@@ -57,7 +57,7 @@ export async function searchParcels(
       const rows = await rowsOf(tx, found);
       return {
         parcels: found.map(({ parcel, point }) => ({
-          ...parcelMessage(rows.get(parcel)!, { withTraces: false }),
+          ...listedParcel(rows.get(parcel)!),
           distanceMetres: area?.circle && point && metresBetween(area.circle.center, point),
         })),
         nextPageToken: next ? encodeToken({ generation: 1, keys: next.keys, id: next.parcel }, shape) : '',
