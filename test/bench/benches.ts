@@ -21,6 +21,7 @@ import { query } from './benches/query.ts';
 import { rebuild } from './benches/rebuild.ts';
 import { reserve } from './benches/reserve.ts';
 import { search } from './benches/search.ts';
+import { tls } from './benches/tls.ts';
 import { tracking } from './benches/tracking.ts';
 import { transfers } from './benches/transfers.ts';
 import type { Bench } from './types.ts';
@@ -50,4 +51,5 @@ export const benches: Bench[] = [
   carts,
   caches,
   balancing,
+  tls,
 ];

@@ -1,5 +1,6 @@
 /** The client of the REST benchmarks: keep-alive connections, one per client. */
 import { Agent, request } from 'node:http';
+import { Agent as TlsAgent, request as tlsRequest } from 'node:https';
 
 export interface Rest {
   /** Throws unless the answer is 2xx or 304. Returns the length of its body. */
@@ -7,13 +8,16 @@ export interface Rest {
   close(): void;
 }
 
-export function openRest(baseUrl: string, token: string): Rest {
-  const agent = new Agent({ keepAlive: true, maxSockets: 1_000 });
+/** `ca`: the authority of an `https:` address, in PEM. */
+export function openRest(baseUrl: string, token: string, ca?: string): Rest {
+  const pool = { keepAlive: true, maxSockets: 1_000 };
+  const agent = ca === undefined ? new Agent(pool) : new TlsAgent({ ...pool, ca });
+  const open = ca === undefined ? request : tlsRequest;
   const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
   return {
     send: (method, path, body) =>
       new Promise((resolve, reject) => {
-        const call = request(`${baseUrl}${path}`, { method, agent, headers, timeout: 10_000 }, (response) => {
+        const call = open(`${baseUrl}${path}`, { method, agent, headers, timeout: 10_000 }, (response) => {
           const chunks: Buffer[] = [];
           response.on('data', (chunk: Buffer) => chunks.push(chunk));
           response.on('end', () => {
