@@ -28,6 +28,7 @@ export const windowMessages = 4;
 const idleMs = 30_000;
 /** The most time that a caller above its rate is held back. */
 const rateWaitMs = 30_000;
+const lookEveryMs = 1_000;
 
 export interface MessageStreamOptions {
   endpoint: Endpoint;
@@ -70,15 +71,26 @@ export function openMessageStream(options: MessageStreamOptions): MessageStream 
 
   /** A caller above its rate is not refused: its next message is read when the window allows it. */
   async function nextAllowed(): Promise<void> {
+    await stillAllowed();
     for (const until = performance.now() + rateWaitMs; ; ) {
-      await stillAllowed();
       try {
         counted = admission.count(endpoint, place.party);
         return;
       } catch (error) {
-        if (!(error instanceof RateLimited) || performance.now() >= until) throw error;
-        await sleep(error.retryAfterMs ?? 1_000, gone.signal);
+        const left = until - performance.now();
+        if (!(error instanceof RateLimited) || left <= 0) throw error;
+        await pause(Math.min(left, error.retryAfterMs ?? lookEveryMs));
       }
+    }
+  }
+
+  /** Waits, and looks every second whether the stream may go on. */
+  async function pause(ms: number): Promise<void> {
+    const until = performance.now() + ms;
+    for (let left = ms; left > 0; left = until - performance.now()) {
+      await sleep(Math.min(left, lookEveryMs), gone.signal);
+      gone.signal.throwIfAborted();
+      await stillAllowed();
     }
   }
 
@@ -110,10 +122,7 @@ export function openMessageStream(options: MessageStreamOptions): MessageStream 
       authenticate: () => caller!,
       whenGone: whenEmitted(stream, 'cancelled'),
       bytes: bytes.length,
-      decode() {
-        counted?.charge(bytes.length);
-        return decode(endpoint, bytes, place.party.kind === 'own' ? bytes.length : undefined);
-      },
+      decode: () => decode(endpoint, bytes, place.party.kind === 'own' ? bytes.length : undefined),
       encode: (response) => definition.responseSerialize(response),
     });
 
@@ -146,6 +155,7 @@ export function openMessageStream(options: MessageStreamOptions): MessageStream 
       // At once: so the caller knows that the stream is open before its first message.
       stream.sendMetadata(replyMetadata(requestId));
       stream.on('data', (message: Buffer) => {
+        counted?.charge(message.length, { refuses: false });
         const answered = intake.taken();
         const running = run(stream, message);
         answers = answers.then(async () => {
