@@ -87,7 +87,10 @@ describe('sending traces of a file', () => {
       const violations = [{ field: 'traces[2].place', description: 'comes after 40 other values' }];
       throw new CaudalError('INVALID_ARGUMENT', 'MALFORMED_REQUEST', 'No.', { violations });
     });
-    const sent = await sendTraces(to, [1, 2, 3, 4, 5].map((n) => trace(n)));
+    const sent = await sendTraces(
+      to,
+      [1, 2, 3, 4, 5].map((n) => trace(n)),
+    );
     expect(sent).toEqual(Array.from({ length: 5 }, () => ({ outcome: 'ACCEPTED' })));
     expect(to.calls.map(({ length }) => length)).toEqual([5, 2, 3, 1, 2]);
   });

@@ -3,7 +3,7 @@
  * of a call is in its answer. docs/streams.md
  */
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
-import type { CaudalError } from '@caudal/kernel/errors.ts';
+import { CaudalError } from '@caudal/kernel/errors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { sleep } from '@caudal/kernel/time.ts';
 import type { ServerDuplexStream, ServerInterceptingCallInterface } from '@grpc/grpc-js';
@@ -107,14 +107,17 @@ export function openMessageStream(options: MessageStreamOptions): MessageStream 
   /** A refusal of a stream counts and is recorded as one of a call. */
   async function reported(error: CaudalError): Promise<CaudalError> {
     if (error.reason === 'STREAM_ENDED') return error;
-    const outcome = await pipeline.run(endpoint, {
+    const outcome = await refused(error);
+    return outcome.ok ? error : outcome.error;
+  }
+
+  const refused = (error: unknown): Promise<Outcome<Buffer>> =>
+    pipeline.run(endpoint, {
       ...{ header, address, refused: caller },
       authenticate: () => Promise.reject(error),
       decode: () => undefined,
-      encode: () => undefined,
+      encode: () => Buffer.of(),
     });
-    return outcome.ok ? error : outcome.error;
-  }
 
   const run = (stream: ServerDuplexStream<Buffer, Buffer>, bytes: Buffer): Promise<Outcome<Buffer>> =>
     pipeline.run(endpoint, {
@@ -156,8 +159,19 @@ export function openMessageStream(options: MessageStreamOptions): MessageStream 
       stream.sendMetadata(replyMetadata(requestId));
       stream.on('data', (message: Buffer) => {
         counted?.charge(message.length, { refuses: false });
-        const answered = intake.taken();
-        const running = run(stream, message);
+        let answered = () => {};
+        // While it waits for its turn, no further one is read.
+        const begin = <Result>(work: () => Result): Result => {
+          answered = intake.taken();
+          return work();
+        };
+        const turn = admission.turn(endpoint, place.party, message.length, gone.signal);
+        const running = turn
+          ? turn.then(
+              (end) => begin(() => run(stream, message).finally(end)),
+              (error) => begin(() => refused(error)),
+            )
+          : begin(() => run(stream, message));
         answers = answers.then(async () => {
           const outcome = await running;
           await send(stream, outcome.ok ? outcome.answer : failed(contract.stream!.errorField, outcome.error));
@@ -174,7 +188,7 @@ export function openMessageStream(options: MessageStreamOptions): MessageStream 
     close() {
       ending = true;
       intake.close();
-      gone.abort();
+      gone.abort(new CaudalError('CANCELLED', 'CALL_CANCELLED', 'The caller has disconnected.'));
     },
   };
 }

@@ -1,16 +1,16 @@
 /** Methods that bound the bytes of their calls in flight, over both protocols. docs/limits.md, Bulk calls. */
 import { type ClientHttp2Session, connect as openSession } from 'node:http2';
 import { Trace, TrackingServiceService } from '@caudal/contract/gen/caudal/tracking/v1/tracking.ts';
-import { CaudalError } from '@caudal/kernel/errors.ts';
 import { until } from '@caudal/testing/until.ts';
 import { status } from '@grpc/grpc-js';
 import { afterEach, expect, test } from '@jest/globals';
 import { gate, talk } from '../testing/connections.ts';
 import { start, stopAll, token } from '../testing/fixture.ts';
+import { streamClient } from '../testing/message-streams.ts';
 import { begun, call, codeOf } from '../testing/unfinished.ts';
 import { service } from '../types.ts';
 
-const { recordTraces } = TrackingServiceService;
+const { recordTraces, streamTraces } = TrackingServiceService;
 const kibibyte = 1_024;
 const ends: (() => void)[] = [];
 afterEach(async () => {
@@ -18,12 +18,8 @@ afterEach(async () => {
   await stopAll();
 });
 
-const unused = async () => {
-  throw new CaudalError('UNIMPLEMENTED', 'UNIMPLEMENTED', 'Not in this test.');
-};
-
-/** A server whose calls wait in their handlers for the gate. */
-async function serving() {
+/** A server whose calls wait in their handlers for the gate, and whose messages of streams are worked on by `work`. */
+async function serving(work: () => unknown = () => {}) {
   const { closed, open } = gate();
   let begunCalls = 0;
   const tracking = service(TrackingServiceService, {
@@ -37,7 +33,11 @@ async function serving() {
       await closed;
       return { accepted: 0, refused: [] };
     },
-    streamTraces: unused,
+    async streamTraces() {
+      begunCalls++;
+      await work();
+      return { results: [], accepted: 1, error: undefined };
+    },
   });
   const server = await start({}, [tracking]);
   return { server, open, begun: () => begunCalls };
@@ -64,11 +64,23 @@ function post(port: number, path: string, length: number, part: number, headers:
   return talking;
 }
 
+const half = Trace.fromPartial({ carrier: 'acme', trackingNumber: '1', detail: 'x'.repeat(480) });
+/** Traces with about so many bytes. */
+const traces = (bytes: number) => ({ traces: Array.from({ length: bytes / 500 }, () => half) });
+
 /** A whole message of traces with about so many bytes. */
 function framed(bytes: number): Buffer {
-  const trace = Trace.fromPartial({ carrier: 'acme', trackingNumber: '1', detail: 'x'.repeat(480) });
-  const message = recordTraces.requestSerialize({ traces: Array.from({ length: bytes / 500 }, () => trace) });
+  const message = recordTraces.requestSerialize(traces(bytes));
   return Buffer.concat([begun(message.length, 0), message]);
+}
+
+/** A stream on a connection of its own. */
+async function stream(address: string, subject: string) {
+  const client = streamClient(address);
+  ends.push(client.close);
+  const opened = client.open(streamTraces, { as: await token(subject, ['tracking.traces.write']) });
+  await opened.opened;
+  return opened;
 }
 
 test('bodies that do not end keep no push of a carrier out', async () => {
@@ -110,7 +122,7 @@ test('whole requests fill the bound: others are refused, those that have begun a
   const slowMessage = framed(50_000);
   slowGrpc.stream.write(slowMessage.subarray(0, 40_000));
   const slowRest = post(server.restPort!, '/v1/traces', 40_000, 30_000, alice);
-  const fills = [];
+  const fills: ReturnType<typeof call>[] = [];
   for (const subject of ['bob', 'carol', 'dave']) {
     const filling = call(on, recordTraces.path, await as(subject));
     filling.stream.end(framed(100_000));
@@ -136,4 +148,45 @@ test('whole requests fill the bound: others are refused, those that have begun a
   again.stream.end(slowMessage);
   await until(() => again.seen.closed);
   expect(codeOf(again)).toBe(status.OK);
+});
+
+test('messages of streams wait until there is room for their work, and none is refused', async () => {
+  const { closed, open } = gate();
+  const { server, begun: begunMessages } = await serving(() => closed);
+  const streams = [];
+  for (let n = 0; n < 6; n++) streams.push(await stream(server.address, 'hog'));
+  for (const each of streams) for (let n = 0; n < 4; n++) each.write(traces(100_000));
+  await until(() => begunMessages() === 3);
+  const other = await stream(server.address, 'alice');
+  other.write(traces(500));
+  // What has come before it has arrived, and waits.
+  for (let time = 0; time < 3; time++) (await stream(server.address, 'bob')).finish();
+  expect(begunMessages()).toBe(3);
+  open();
+  for (const each of [...streams, other]) each.finish();
+  for (const each of [...streams, other]) expect(await each.error()).toBeUndefined();
+  const answered = streams.map(({ answers }) => answers.map(({ accepted, error }) => error ?? accepted));
+  expect(answered).toEqual(streams.map(() => [1, 1, 1, 1]));
+  expect(other.answers).toHaveLength(1);
+});
+
+test('other calls come between the messages of streams', async () => {
+  const { server, begun: begunMessages } = await serving(() => {
+    for (const end = performance.now() + 10; performance.now() < end; );
+  });
+  const on = session(server.address);
+  const lightly = async () => {
+    const before = begunMessages();
+    const health = call(on, '/grpc.health.v1.Health/Check');
+    health.stream.end(begun(0, 0));
+    await new Promise((resolve) => health.stream.once('close', resolve));
+    return begunMessages() - before;
+  };
+  await lightly();
+  const streams = [];
+  for (let n = 0; n < 24; n++) streams.push(await stream(server.address, 'hog'));
+  for (const each of streams) for (let n = 0; n < 4; n++) each.write(traces(20_000));
+  const between: number[] = [];
+  while (begunMessages() < 96) between.push(await lightly());
+  expect(Math.max(...between)).toBeLessThan(20);
 });

@@ -1,3 +1,4 @@
+import { CaudalError } from '@caudal/kernel/errors.ts';
 import { expect, test } from '@jest/globals';
 import { openMethodBytes } from './method-bytes.ts';
 import { openPlaces, type Party } from './places.ts';
@@ -7,9 +8,10 @@ const party = (key: string): Party => ({ key, kind: 'caller' });
 
 function opened() {
   const places = openPlaces({ maxConcurrent: 100, requestMemoryBytes: 1_000_000 });
-  const bytes = openMethodBytes(all);
+  const bytes = openMethodBytes(all, 300);
   return {
     places,
+    bytes,
     /** A call of which nothing has arrived. */
     call(key: string) {
       const { place, leave } = places.enter(party(key), 5_000);
@@ -97,4 +99,69 @@ test('what is given back, or arrives after the call has been left, does not coun
   left.leave();
   left.place.received();
   expect(arrive(call('e'), 900)).toBe('OK');
+});
+
+/** Messages that wait for their turns, and those that have begun, in order. */
+function waiting({ bytes }: ReturnType<typeof opened>) {
+  const begun: string[] = [];
+  const ends = new Map<string, () => void>();
+  const none = new AbortController().signal;
+  return {
+    begun,
+    end: (name: string) => ends.get(name)!(),
+    /** A message of the caller that is the first letter of its name. */
+    begin: (name: string, size: number, signal = none): Promise<string> =>
+      bytes.turn(name[0]!, size, signal).then(
+        (end) => {
+          begun.push(name);
+          ends.set(name, end);
+          return 'OK';
+        },
+        (error) => (error as CaudalError).reason,
+      ),
+  };
+}
+const turn = () => new Promise(setImmediate);
+
+test('messages wait for room, and the callers that wait are served in turn', async () => {
+  const of = opened();
+  const { begun, begin, end } = waiting(of);
+  const all = ['a1', 'a2', 'a3', 'a4', 'b1', 'b2'].map((name) => begin(name, 600));
+  await turn();
+  expect(begun).toEqual(['a1', 'b1']);
+  expect(reasonOf(() => of.call('c').place.take(1))).toBe('SERVER_BUSY');
+  const order = ['a1', 'b1', 'a2', 'b2', 'a3', 'a4'];
+  for (const name of order) {
+    end(name);
+    end(name);
+    await turn();
+  }
+  expect(begun).toEqual(order);
+  expect(await Promise.all(all)).toEqual(order.map(() => 'OK'));
+  expect(arrive(of.call('c'), 900)).toBe('OK');
+});
+
+test('large messages begin one in a turn of the event loop, small ones together', async () => {
+  const bytes = openMethodBytes(1_000_000);
+  const { begun, begin } = waiting({ ...opened(), bytes });
+  for (let n = 0; n < 3; n++) void begin(`a${n}`, 20_000);
+  for (let n = 0; n < 100; n++) void begin(`b${n}`, 100);
+  for (const expected of [1, 3, 5, 103]) {
+    await turn();
+    expect(begun).toHaveLength(expected);
+  }
+});
+
+test('a message waits for a while, or until its stream is gone', async () => {
+  const { begun, begin, end } = waiting(opened());
+  const gone = new AbortController();
+  expect(await begin('a1', 1_000)).toBe('OK');
+  const [late, left] = [begin('b1', 10), begin('c1', 10, gone.signal)];
+  gone.abort(new CaudalError('CANCELLED', 'CALL_CANCELLED', 'Gone.'));
+  expect(await left).toBe('CALL_CANCELLED');
+  expect(await begin('c2', 10, gone.signal)).toBe('CALL_CANCELLED');
+  expect(await late).toBe('SERVER_BUSY');
+  end('a1');
+  expect(await begin('d1', 10)).toBe('OK');
+  expect(begun).toEqual(['a1', 'd1']);
 });
