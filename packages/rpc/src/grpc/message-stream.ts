@@ -160,18 +160,13 @@ export function openMessageStream(options: MessageStreamOptions): MessageStream 
       stream.on('data', (message: Buffer) => {
         counted?.charge(message.length, { refuses: false });
         let answered = () => {};
-        // While it waits for its turn, no further one is read.
-        const begin = <Result>(work: () => Result): Result => {
-          answered = intake.taken();
-          return work();
-        };
-        const turn = admission.turn(endpoint, place.party, message.length, gone.signal);
+        const turn = admission.turn(endpoint, place.party, message.length, gone.signal) ?? Promise.resolve(() => {});
+        // While it waits, no further one is read.
         const running = turn
-          ? turn.then(
-              (end) => begin(() => run(stream, message).finally(end)),
-              (error) => begin(() => refused(error)),
-            )
-          : begin(() => run(stream, message));
+          .finally(() => {
+            answered = intake.taken();
+          })
+          .then((end) => run(stream, message).finally(end), refused);
         answers = answers.then(async () => {
           const outcome = await running;
           await send(stream, outcome.ok ? outcome.answer : failed(contract.stream!.errorField, outcome.error));
