@@ -81,6 +81,33 @@ describe('sending traces of a file', () => {
     expect(to.calls).toHaveLength(3);
   });
 
+  test('a trace that is only too much beside the others is sent in a smaller call', async () => {
+    const to = system((traces) => {
+      if (traces.length <= 2) return;
+      const violations = [{ field: 'traces[2].place', description: 'comes after 40 other values' }];
+      throw new CaudalError('INVALID_ARGUMENT', 'MALFORMED_REQUEST', 'No.', { violations });
+    });
+    const sent = await sendTraces(
+      to,
+      [1, 2, 3, 4, 5].map((n) => trace(n)),
+    );
+    expect(sent).toEqual(Array.from({ length: 5 }, () => ({ outcome: 'ACCEPTED' })));
+    expect(to.calls.map(({ length }) => length)).toEqual([5, 2, 3, 1, 2]);
+  });
+
+  test('a trace that can not be read is refused, and the others are sent', async () => {
+    const to = system((traces) => {
+      const place = traces.findIndex(({ zone }) => zone === 'bad');
+      const violations = [{ field: `traces[${place}].zone`, description: 'must have at most 16384 bytes' }];
+      if (place >= 0) throw new CaudalError('INVALID_ARGUMENT', 'MALFORMED_REQUEST', 'No.', { violations });
+    });
+    expect(await sendTraces(to, [trace(1), trace(2, { zone: 'bad' }), trace(3)])).toEqual([
+      { outcome: 'ACCEPTED' },
+      { outcome: 'REFUSED', problem: 'zone: must have at most 16384 bytes' },
+      { outcome: 'ACCEPTED' },
+    ]);
+  });
+
   test('other errors are the caller’s', async () => {
     const away = system(() => {
       throw unavailable('tracking');

@@ -21,26 +21,39 @@ const perDegree = 10_000_000;
 /** Of a call. An import that is interrupted waits for those in flight. */
 const timeoutMs = 10_000;
 
+/** A trace and its place in what is sent. */
+interface Numbered {
+  index: number;
+  trace: Trace;
+}
+
 /** Sends at most 1,000 traces; the answer has their order. Throws CaudalError. */
 export async function sendTraces(tracking: Tracking, traces: readonly FileTrace[]): Promise<SentTrace[]> {
   const sent = new Map<number, SentTrace>();
   for (const [index, { status }] of traces.entries())
     if (status !== undefined && !statusOf.has(status))
       sent.set(index, refused(`status: It is none of ${[...statusOf.keys()].join(', ')}.`));
-  for (;;) {
-    const left = traces.flatMap((trace, index) => (sent.has(index) ? [] : [{ index, trace: messageOf(trace) }]));
-    if (left.length === 0) break;
+  const send = async (some: Numbered[]): Promise<void> => {
+    if (some.length === 0) return;
     try {
-      const { results } = await tracking.recordTraces({ traces: left.map(({ trace }) => trace) }, { timeoutMs });
-      for (const [n, { index }] of left.entries()) sent.set(index, sentOf(results[n]));
-      break;
+      const { results } = await tracking.recordTraces({ traces: some.map(({ trace }) => trace) }, { timeoutMs });
+      for (const [n, { index }] of some.entries()) sent.set(index, sentOf(results[n]));
     } catch (error) {
-      // Each round refuses one more at least, so this ends.
-      const wrong = wrongOf(error, left.length);
+      const wrong = wrongOf(error, some.length);
       if (wrong.size === 0) throw error;
-      for (const [n, problem] of wrong) sent.set(left[n]!.index, refused(problem));
+      if (some.length > 1 && error instanceof CaudalError && error.reason === 'MALFORMED_REQUEST') {
+        // The trace that is named may only be too much beside the others.
+        const half = some.length >> 1;
+        await send(some.slice(0, half));
+        await send(some.slice(half));
+        return;
+      }
+      // Each round refuses one more at least, so this ends.
+      for (const [n, problem] of wrong) sent.set(some[n]!.index, refused(problem));
+      await send(some.filter(({ index }) => !sent.has(index)));
     }
-  }
+  };
+  await send(traces.flatMap((trace, index) => (sent.has(index) ? [] : [{ index, trace: messageOf(trace) }])));
   return traces.map((_, index) => sent.get(index)!);
 }
 

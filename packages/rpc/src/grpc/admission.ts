@@ -79,17 +79,22 @@ function admitCall(
   let known: Caller | undefined;
   /** The wait for the rest of the request, and then for the answer to be read. */
   let done = () => {};
+  /** Says that the request is there. False if the call is refused for it. */
+  let isWhole = () => true;
+  let refused = false;
 
   /** Refuses through the pipeline, which counts and reports all calls. */
   const refuse = (metadata: Metadata, error: unknown) => {
+    if (refused) return;
+    refused = true;
     done();
     if (known) void refuseNow(metadata, error);
     else refusals.run(call, () => void refuseNow(metadata, error));
   };
   const refuseNow = async (metadata: Metadata, error: unknown) => {
     const of = { header: readerOf(metadata), address, refused: known };
-    const refused = { ...of, authenticate: () => Promise.reject(error) };
-    const outcome = await pipeline.run(endpoint, { ...refused, decode: () => undefined, encode: () => undefined });
+    const asked = { ...of, authenticate: () => Promise.reject(error) };
+    const outcome = await pipeline.run(endpoint, { ...asked, decode: () => undefined, encode: () => undefined });
     if (outcome.ok) return;
     refuseStream(call, toStatus(outcome.error, replyMetadata(outcome.requestId, outcome.error)));
   };
@@ -118,6 +123,15 @@ function admitCall(
         },
         refuse: (error) => refuse(metadata, error ?? tooLarge(bytes)),
       });
+      isWhole = () => {
+        try {
+          place.received();
+          return true;
+        } catch (error) {
+          refuse(metadata, error);
+          return false;
+        }
+      };
     } catch (error) {
       refuse(metadata, error);
       return;
@@ -150,7 +164,7 @@ function admitCall(
         onReceiveMetadata: look,
         onReceiveHalfClose(goOn) {
           done();
-          goOn();
+          if (!refused && isWhole()) goOn();
         },
         // After every call, however it has ended.
         onCancel() {

@@ -35,27 +35,34 @@ function opened(more: Partial<IntakeOptions> = {}, limits: Partial<IntakeOptions
   });
   const want = () => intake.want(() => seen.reads++);
   /** A message of so many bytes arrives, and the next one is wanted. */
-  const message = async (bytes: number) => {
+  const arrive = async (bytes: number) => {
     intake.arrive(bytes);
     intake.received();
     want();
     await turns();
   };
-  return { intake, seen, want, message };
+  /** One arrives and is taken. The function that says that it is answered. */
+  const message = async (bytes: number) => {
+    await arrive(bytes);
+    const answered = intake.taken();
+    await turns();
+    return answered;
+  };
+  return { intake, seen, want, arrive, message };
 }
 
 /** Lets all promises go on that can. */
 const turns = () => new Promise(setImmediate);
 
 test('reads until so many messages have no answer, and one more for each answer', async () => {
-  const { intake, seen, want, message } = opened();
+  const { seen, want, message } = opened();
   want();
   await turns();
-  for (let n = 0; n < 2; n++) await message(10);
+  const answered = await message(10);
+  await message(10);
   expect(seen.reads).toBe(3);
   await message(10);
   expect(seen).toMatchObject({ reads: 3, held: 30 });
-  const answered = intake.taken();
   answered();
   answered();
   await turns();
@@ -63,16 +70,27 @@ test('reads until so many messages have no answer, and one more for each answer'
 });
 
 test('reads no further message while those without an answer have so many bytes', async () => {
-  const { intake, seen, want, message } = opened();
+  const { seen, want, message } = opened();
   want();
   await turns();
-  await message(999);
+  const answered = await message(999);
   expect(seen.reads).toBe(2);
   await message(2);
   expect(seen.reads).toBe(2);
-  intake.taken()();
+  answered();
   await turns();
   expect(seen).toMatchObject({ reads: 3, held: 2 });
+});
+
+test('reads no further message before the last one is taken', async () => {
+  const { intake, seen, want, arrive } = opened();
+  want();
+  await turns();
+  await arrive(10);
+  expect(seen).toMatchObject({ reads: 1, held: 10 });
+  intake.taken();
+  await turns();
+  expect(seen).toMatchObject({ reads: 2, held: 10 });
 });
 
 test('asks before each message but the first, and ends if it may not be read', async () => {
@@ -118,9 +136,9 @@ test('reads nothing once it is closed', async () => {
   const { intake, seen, want, message } = opened();
   want();
   await turns();
-  await message(1);
+  const answered = await message(1);
   intake.close();
-  intake.taken()();
+  answered();
   want();
   await turns();
   expect(() => intake.arrive(100)).toThrow('read no more');

@@ -38,7 +38,7 @@ export interface Intake {
   arrive(bytes: number): void;
   /** A message is there. */
   received(): void;
-  /** Takes the oldest message that is there. The returned function says, once, that it is answered. */
+  /** Takes the oldest message that is there: no further one is read before. The returned function says, once, that it is answered. */
   taken(): () => void;
   /** Watches no more: the caller has sent its last message. */
   finish(): void;
@@ -64,7 +64,8 @@ export function openIntake(options: IntakeOptions): Intake {
   let unwatch = () => {};
 
   async function next(): Promise<void> {
-    if (!wanted || asking || closed || unanswered >= limits.messages || held >= limits.bytes) return;
+    if (!wanted || asking || closed || there.length > 0) return;
+    if (unanswered >= limits.messages || held >= limits.bytes) return;
     asking = true;
     try {
       if (!isFirst) await nextAllowed();
@@ -136,6 +137,7 @@ export function openIntake(options: IntakeOptions): Intake {
     },
     taken() {
       const bytes = there.shift() ?? 0;
+      void next();
       let answered = false;
       return () => {
         if (answered) return;

@@ -3,7 +3,7 @@
  * of a call is in its answer. docs/streams.md
  */
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
-import type { CaudalError } from '@caudal/kernel/errors.ts';
+import { CaudalError } from '@caudal/kernel/errors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { sleep } from '@caudal/kernel/time.ts';
 import type { ServerDuplexStream, ServerInterceptingCallInterface } from '@grpc/grpc-js';
@@ -28,6 +28,7 @@ export const windowMessages = 4;
 const idleMs = 30_000;
 /** The most time that a caller above its rate is held back. */
 const rateWaitMs = 30_000;
+const lookEveryMs = 1_000;
 
 export interface MessageStreamOptions {
   endpoint: Endpoint;
@@ -70,15 +71,26 @@ export function openMessageStream(options: MessageStreamOptions): MessageStream 
 
   /** A caller above its rate is not refused: its next message is read when the window allows it. */
   async function nextAllowed(): Promise<void> {
+    await stillAllowed();
     for (const until = performance.now() + rateWaitMs; ; ) {
-      await stillAllowed();
       try {
         counted = admission.count(endpoint, place.party);
         return;
       } catch (error) {
-        if (!(error instanceof RateLimited) || performance.now() >= until) throw error;
-        await sleep(error.retryAfterMs ?? 1_000, gone.signal);
+        const left = until - performance.now();
+        if (!(error instanceof RateLimited) || left <= 0) throw error;
+        await pause(Math.min(left, error.retryAfterMs ?? lookEveryMs));
       }
+    }
+  }
+
+  /** Waits, and looks every second whether the stream may go on. */
+  async function pause(ms: number): Promise<void> {
+    const until = performance.now() + ms;
+    for (let left = ms; left > 0; left = until - performance.now()) {
+      await sleep(Math.min(left, lookEveryMs), gone.signal);
+      gone.signal.throwIfAborted();
+      await stillAllowed();
     }
   }
 
@@ -95,14 +107,17 @@ export function openMessageStream(options: MessageStreamOptions): MessageStream 
   /** A refusal of a stream counts and is recorded as one of a call. */
   async function reported(error: CaudalError): Promise<CaudalError> {
     if (error.reason === 'STREAM_ENDED') return error;
-    const outcome = await pipeline.run(endpoint, {
+    const outcome = await refused(error);
+    return outcome.ok ? error : outcome.error;
+  }
+
+  const refused = (error: unknown): Promise<Outcome<Buffer>> =>
+    pipeline.run(endpoint, {
       ...{ header, address, refused: caller },
       authenticate: () => Promise.reject(error),
       decode: () => undefined,
-      encode: () => undefined,
+      encode: () => Buffer.of(),
     });
-    return outcome.ok ? error : outcome.error;
-  }
 
   const run = (stream: ServerDuplexStream<Buffer, Buffer>, bytes: Buffer): Promise<Outcome<Buffer>> =>
     pipeline.run(endpoint, {
@@ -110,10 +125,7 @@ export function openMessageStream(options: MessageStreamOptions): MessageStream 
       authenticate: () => caller!,
       whenGone: whenEmitted(stream, 'cancelled'),
       bytes: bytes.length,
-      decode() {
-        counted?.charge(bytes.length);
-        return decode(endpoint, bytes, place.party.kind === 'own' ? bytes.length : undefined);
-      },
+      decode: () => decode(endpoint, bytes, place.party.kind === 'own' ? bytes.length : undefined),
       encode: (response) => definition.responseSerialize(response),
     });
 
@@ -146,8 +158,15 @@ export function openMessageStream(options: MessageStreamOptions): MessageStream 
       // At once: so the caller knows that the stream is open before its first message.
       stream.sendMetadata(replyMetadata(requestId));
       stream.on('data', (message: Buffer) => {
-        const answered = intake.taken();
-        const running = run(stream, message);
+        counted?.charge(message.length, { refuses: false });
+        let answered = () => {};
+        const turn = admission.turn(endpoint, place.party, message.length, gone.signal) ?? Promise.resolve(() => {});
+        // While it waits, no further one is read.
+        const running = turn
+          .finally(() => {
+            answered = intake.taken();
+          })
+          .then((end) => run(stream, message).finally(end), refused);
         answers = answers.then(async () => {
           const outcome = await running;
           await send(stream, outcome.ok ? outcome.answer : failed(contract.stream!.errorField, outcome.error));
@@ -164,7 +183,7 @@ export function openMessageStream(options: MessageStreamOptions): MessageStream 
     close() {
       ending = true;
       intake.close();
-      gone.abort();
+      gone.abort(new CaudalError('CANCELLED', 'CALL_CANCELLED', 'The caller has disconnected.'));
     },
   };
 }

@@ -239,6 +239,51 @@ describe('the caller of a stream', () => {
     expect(performance.now() - began).toBeGreaterThan(1_000);
   });
 
+  test('whose messages reach its rate by their bytes gets no error for it', async () => {
+    const { open, as } = await serving(undefined, { quotas: { write: { calls: 10, windowMs: 1_000 } } });
+    const streams = upTo(2).map(() => open({ as }));
+    // Three calls each: the hundredth call of a window is the first of a message.
+    for (const stream of streams) for (const number of upTo(40)) stream.write(message(number, 9_000));
+    for (const stream of streams) {
+      stream.finish();
+      expect(await stream.error()).toBeUndefined();
+      expect(stream.answers.map(({ error }) => error && errorIn(error).reason)).toEqual(upTo(40).map(() => undefined));
+    }
+  });
+
+  test('that is held back is looked at every second', async () => {
+    let isRevoked = false;
+    const alice: Caller = { subject: 'alice', permissions: new Set([permission]), kind: 'user' };
+    const revoked = () => Promise.reject(new CaudalError('UNAUTHENTICATED', 'TOKEN_REVOKED', 'Revoked.'));
+    const { open } = await serving(undefined, {
+      auth: () => (isRevoked ? revoked() : alice),
+      quotas: { write: { calls: 1, windowMs: 60_000 } },
+    });
+    const stream = open({ as: 'x' });
+    for (const number of upTo(12)) stream.write(message(number));
+    await until(() => stream.answers.length === 10);
+    isRevoked = true;
+    expect(await stream.error()).toMatchObject({ code: 'UNAUTHENTICATED', reason: 'TOKEN_REVOKED' });
+  });
+
+  test('that goes while it is held back leaves nothing behind that holds the process', async () => {
+    const { server, open, as } = await serving(undefined, { quotas: { write: { calls: 1, windowMs: 10_000 } } });
+    const stream = open({ as });
+    for (const number of upTo(12)) stream.write(message(number));
+    await until(() => stream.answers.length === 10);
+    stream.cancel();
+    await stream.error();
+    const began = performance.now();
+    for (let time = 0; time < 3; time++) {
+      const other = streamClient(server.address);
+      clients.push(other);
+      const next = other.open(streamTraces, { as: await token('bob', [permission]) });
+      next.finish();
+      expect(await next.error()).toBeUndefined();
+    }
+    expect(performance.now() - began).toBeLessThan(5_000);
+  });
+
   test('has a part of the streams, and others have theirs', async () => {
     const { open, as } = await serving();
     const streams = [];

@@ -132,7 +132,7 @@ describe('refused before it is converted', () => {
     ['a long key', `{"${many('k', 2_401)}":0}`, 'MALFORMED_REQUEST body has a key that is longer than any field has'],
     ['depth', `{"a":${many('[', 16)}`, 'is nested more than 16 levels deep'],
     ['depth of objects', many('{"a":', 17), 'is nested more than 16 levels deep'],
-    ['values', `{"a":[${many(`[${many('0,', 900)}0],`, 24)}0]}`, 'comes after 20000 other values'],
+    ['values', `{"a":[${many(`[${many('0,', 900)}0],`, 28)}0]}`, 'comes after 25000 other values'],
     [
       'unknown keys',
       `{${Array.from({ length: 51 }, (_, n) => `"k${n}":0`).join()}}`,

@@ -47,7 +47,12 @@ export function readBody(
   };
   const onEnd = () => {
     finish();
-    resolve(buffer.subarray(0, length));
+    try {
+      place.received();
+      resolve(buffer.subarray(0, length));
+    } catch (error) {
+      reject(error);
+    }
   };
   const onBroken = () => {
     finish();

@@ -3,7 +3,7 @@ import { contract } from '@caudal/contract/descriptors.ts';
 import { expect, test } from '@jest/globals';
 import { boundsOf, isTextInJson, maxDepth, maxValues, type TypeBounds } from './bounds.ts';
 
-/** The values of the largest request, and how deep it is nested. */
+/** The values of the largest request as JSON, and how deep it is nested. */
 function largest(type: TypeBounds): { values: number; depth: number } {
   let [values, depth] = [1, 1];
   for (const of of new Set(type.byNumber.values())) {
@@ -14,6 +14,16 @@ function largest(type: TypeBounds): { values: number; depth: number } {
   return { values, depth };
 }
 
+/** The values of the largest message in protobuf, where a time is a message of two numbers, and a list is nothing but its items. */
+function largestOnWire(type: TypeBounds): number {
+  let values = 0;
+  for (const of of new Set(type.byNumber.values())) {
+    const inner = of.type ? largestOnWire(of.type) : of.isMap ? 2 : 0;
+    values += (of.items ?? 1) * (1 + inner);
+  }
+  return values;
+}
+
 const requests: [string, DescMessage][] = contract()
   .methods()
   .map(({ path, request }) => [path, request]);
@@ -21,6 +31,7 @@ const requests: [string, DescMessage][] = contract()
 test.each(requests)('the bounds leave room for the largest request of %s', (_, request) => {
   const { values, depth } = largest(boundsOf(request));
   expect(values).toBeLessThanOrEqual(maxValues);
+  expect(largestOnWire(boundsOf(request))).toBeLessThanOrEqual(maxValues);
   expect(depth).toBeLessThanOrEqual(maxDepth);
 });
 

@@ -68,6 +68,8 @@ export interface Admission {
   admit(endpoint: Endpoint, caller: Caller | undefined, address: string): Admitted;
   /** Counts a further message of a stream in its caller's quota; undefined if that is not limited. Throws RATE_LIMITED. */
   count(endpoint: Endpoint, party: Party): CountedCall | undefined;
+  /** Waits for the turn of a message of a stream; undefined if its method bounds no bytes in flight. See method-bytes.ts. */
+  turn(endpoint: Endpoint, party: Party, bytes: number, signal: AbortSignal): Promise<() => void> | undefined;
   patience: Patience;
   limits: AdmissionLimits;
 }
@@ -149,13 +151,16 @@ export function openAdmission({ places, rates, trusted, patience, limits }: Admi
     mayCheck,
     countFailed,
     count: ({ contract }, party) => rates.count(contract, party),
+    turn: ({ contract }, { key }, bytes, signal) => bytesOf(contract)?.turn(key, bytes, signal),
     admit(endpoint, caller, address) {
       const { contract } = endpoint;
       // A webhook's caller is known only by its body, so it counts as the address until then.
       const party = caller ? partyOf(contract, caller, checkPermission(contract, caller), address) : nobody(address);
       const counted = rates.count(contract, party);
       const { place, leave } = places.enter(party, boundOf(contract, limits.maxMessageBytes));
-      return { caller, address, counted, ...(bytesOf(contract)?.within(place, leave) ?? { place, leave }) };
+      // The messages of a stream take turns instead.
+      const bytes = contract.stream ? undefined : bytesOf(contract);
+      return { caller, address, counted, ...(bytes?.within(place, leave) ?? { place, leave }) };
     },
   };
 }

@@ -38,6 +38,8 @@ export interface Place {
   take(bytes: number): void;
   /** The bytes of the request that are held no more. */
   give(bytes: number): void;
+  /** The request is there whole. Throws the error to answer if the process has enough of such requests (method-bytes.ts). */
+  received(): void;
   /**
    * Counts the bytes of the answer. Throws the error to answer instead if the caller has left too many answers unread, and this one
    * can be had again.
@@ -194,6 +196,7 @@ export function openPlaces({ maxConcurrent, requestMemoryBytes: memory }: PlaceL
           changeRequest(bytes);
         },
         give: (bytes) => changeRequest(-Math.min(bytes, heldRequest)),
+        received() {},
         answer(bytes, repeatable) {
           if (holders === 0) return;
           if (repeatable && party.kind !== 'own' && account.answers > 0) {

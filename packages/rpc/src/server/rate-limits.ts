@@ -48,8 +48,11 @@ export interface Standing {
 export interface CountedCall {
   /** As it is now. */
   standing(): Standing;
-  /** Counts the call once more for each 4 KiB of its request, up to 128 times. Throws RATE_LIMITED. */
-  charge(requestBytes: number): void;
+  /**
+   * Counts the call once more for each 4 KiB of its request, up to 128 times. Throws RATE_LIMITED, unless `refuses` is false: for a message
+   * of a stream, whose caller is held back before the next one.
+   */
+  charge(requestBytes: number, options?: { refuses: boolean }): void;
 }
 
 export interface RateLimits {
@@ -200,9 +203,10 @@ export function openRateLimits(
       add(1);
       return {
         standing,
-        charge(requestBytes) {
+        charge(requestBytes, { refuses } = { refuses: true }) {
           const more = Math.min(mostCalls, Math.floor(requestBytes / bytesACall));
-          if (more > 0) add(more);
+          if (more > 0 && refuses) add(more);
+          else if (more > 0) addTo(window, more);
         },
       };
     },
