@@ -23,6 +23,9 @@ export interface WorkerOptions {
   lanes?: number;
 }
 
+/** How often the queue of before is looked at: mostly it is empty. */
+const formerMs = 2_000;
+
 const log = logger('tracking-worker');
 
 export function startWorker({ queue, clock, rate, onChanges, pollMs, lanes = 2 }: WorkerOptions): Running {
@@ -30,6 +33,7 @@ export function startWorker({ queue, clock, rate, onChanges, pollMs, lanes = 2 }
   const { signal } = stopping;
   const pace = openPace({ rate });
   const open = Array.from({ length: lanes }, () => queue.lane({ pollMs }));
+  if (queue.former) open.push(queue.former.lane({ pollMs: formerMs }));
   const running = open.map(run);
 
   async function run(lane: Lane): Promise<void> {

@@ -24,4 +24,6 @@ export interface TraceQueue {
   offered(): number;
   /** `pollMs`: how often a lane looks for what other processes have put, where the queue does not tell. */
   lane(options: { pollMs: number }): Lane;
+  /** What was put into a queue that this one has replaced: a worker empties it beside this one. */
+  former?: Pick<TraceQueue, 'lane'>;
 }
