@@ -24,13 +24,13 @@ export function openRabbitQueue({ broker, database }: { broker: Broker; database
       }
     }),
     lane() {
-      const consumer = queue.consume({ prefetch });
-      let tracesOfMessage = 1_000;
+      const weigh = (content: Buffer) => TraceBatch.decode(content).traces.length;
+      const consumer = queue.consume({ prefetch, weigh });
       return {
         async take(limit, write, signal) {
           let traces = 0;
-          const messages = await consumer.take(
-            Math.max(1, Math.floor(limit / tracesOfMessage)),
+          await consumer.take(
+            limit,
             async (batch) => {
               const bodies = batch.flatMap(({ content }) => TraceBatch.decode(content).traces);
               traces = bodies.length;
@@ -38,7 +38,6 @@ export function openRabbitQueue({ broker, database }: { broker: Broker; database
             },
             signal,
           );
-          if (messages > 0) tracesOfMessage = Math.max(1, traces / messages);
           return traces;
         },
         stop: () => consumer.stop(),
