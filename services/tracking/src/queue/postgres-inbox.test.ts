@@ -24,6 +24,25 @@ describeWith(['postgres'], 'the inbox in PostgreSQL', () => {
     await lane.stop();
   });
 
+  test('two lanes write at the same time, however large the rows are', async () => {
+    const bodies = Array.from({ length: 1_000 }, () => Buffer.from('trace'));
+    for (let n = 0; n < 5; n++) await world.queue.put(bodies);
+    const never = new AbortController().signal;
+    const [first, second] = [world.queue.lane({ pollMs: 10 }), world.queue.lane({ pollMs: 10 })];
+    const [begun, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const writing = first.take(1_000, () => (begun.resolve(), gate.promise), never);
+    await begun.promise;
+    const beside = await second.take(1_000, async () => {}, never);
+    gate.resolve();
+    expect([await writing, beside]).toEqual([1_000, 1_000]);
+    // Rows of one trace are taken in batches all the same.
+    for (let n = 0; n < 250; n++) await world.queue.put(bodies.slice(0, 1));
+    const sizes: number[] = [];
+    for (let sum = 0; sum < 3_250; sum += sizes.at(-1)!) sizes.push(await first.take(2_000, async () => {}, never));
+    expect(sizes).toEqual([2_000, 1_250]);
+    expect(await first.take(2_000, async () => {}, never)).toBe(0);
+  });
+
   test('one row that is larger than a batch is taken alone', async () => {
     await world.queue.put(Array.from({ length: 500 }, () => Buffer.from('trace')));
     await world.queue.put([Buffer.from('trace')]);
