@@ -31,6 +31,8 @@ export interface WorkConsumer extends Running {
 export interface WorkQueue {
   /** Resolves once the message is durable. Errors: RESOURCE_EXHAUSTED WORK_QUEUE_FULL; UNAVAILABLE: it may be there or not. */
   publish(content: Uint8Array): Promise<void>;
+  /** How many messages wait, without those that consumers hold. UNAVAILABLE if the broker does not say it. */
+  length(): Promise<number>;
   /** `prefetch`: messages that the broker hands out before it waits for acknowledgements. `weigh`: 1 each if absent. */
   consume(options: { prefetch: number; weigh?(content: Buffer): number }): WorkConsumer;
 }
@@ -83,14 +85,18 @@ export function openWorkQueue(options: { broker: Broker; name: string; maxMessag
     }
   }
 
+  function current(): Promise<PublishConnection> {
+    publisher ??= open();
+    const opening = publisher;
+    return opening.catch((error: unknown) => {
+      if (publisher === opening) publisher = undefined;
+      throw error;
+    });
+  }
+
   return {
     async publish(content) {
-      publisher ??= open();
-      const opening = publisher;
-      const connection = await opening.catch((error: unknown) => {
-        if (publisher === opening) publisher = undefined;
-        throw error;
-      });
+      const connection = await current();
       if (connection.blocked()) throw unavailable('RabbitMQ');
       const outcome = Promise.withResolvers<void>();
       const messageId = String(++published);
@@ -110,6 +116,15 @@ export function openWorkQueue(options: { broker: Broker; name: string; maxMessag
       if (await within(confirmMs, outcome.promise)) return;
       await connection.close();
       throw unavailable('RabbitMQ', new Error(`no confirm within ${confirmMs} ms`));
+    },
+
+    async length() {
+      const { channel } = await current();
+      try {
+        return (await answered(channel.checkQueue(queue))).messageCount;
+      } catch (error) {
+        throw unavailable('RabbitMQ', error);
+      }
     },
 
     consume({ prefetch, weigh = () => 1 }) {

@@ -21,8 +21,7 @@ describeWith(['postgres', 'rabbitmq'], 'a queue that gets a broker', () => {
   test('what waits in the table is written, and so is what others still put there', async () => {
     const world = await openWorld();
     closing.push(() => world.drop());
-    const body = (minutes: number) =>
-      Trace.encode({ ...trace('grows', minutes), receiveTime: new Date() }).finish();
+    const body = (minutes: number) => Trace.encode({ ...trace('grows', minutes), receiveTime: new Date() }).finish();
     await world.queue.put([body(1), body(2), body(3)]);
 
     const rabbit = testBroker();

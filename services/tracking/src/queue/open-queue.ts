@@ -34,8 +34,8 @@ function rabbitQueue(broker: Broker, database: Database): TraceQueue {
     return loaded;
   });
   return {
-    offered: () => loaded?.offered() ?? 0,
-    put: async (bodies) => (await loading).put(bodies),
+    accepted: () => loaded?.accepted() ?? 0,
+    put: async (...of) => (await loading).put(...of),
     lane(options): Lane {
       const lane = loading.then((queue) => queue.lane(options));
       return {

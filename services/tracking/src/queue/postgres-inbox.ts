@@ -5,7 +5,8 @@
 import { TraceBatch } from '@caudal/contract/gen/caudal/tracking/v1/events.ts';
 import { sleep } from '@caudal/kernel/time.ts';
 import type { Database, Transaction } from '@caudal/postgres/database.ts';
-import { groupPuts, queueFull } from './group-puts.ts';
+import { openLevel } from './fill-level.ts';
+import { batchTraces, groupPuts, queueFull } from './group-puts.ts';
 import type { Lane, TraceQueue, Write } from './types.ts';
 
 export interface InboxOptions {
@@ -14,7 +15,6 @@ export interface InboxOptions {
   maxTraces: number;
 }
 
-const countMs = 200;
 /** Rows that one statement locks. */
 const mostRows = 100;
 
@@ -25,27 +25,17 @@ interface Waiting {
 
 export function openInbox({ database, maxTraces }: InboxOptions): TraceQueue {
   const sleepers = new Set<() => void>();
-  let counted = { traces: 0, at: Number.NEGATIVE_INFINITY };
-  /** Put since the last count. */
-  let since = 0;
-  let counting: Promise<void> | undefined;
-
-  async function count(): Promise<void> {
+  /** A full batch fits at least into an empty inbox. */
+  const maxPatient = Math.max(Math.floor((maxTraces * 7) / 8), Math.min(maxTraces, batchTraces));
+  const level = openLevel(async () => {
     const rows = await database.query<{ traces: number }>({
       text: `SELECT least(coalesce(sum(traces), 0), 2000000000)::int AS traces FROM trace_inbox`,
     });
-    counted = { traces: rows[0]!.traces, at: performance.now() };
-    since = 0;
-  }
+    return rows[0]!.traces;
+  });
 
-  const puts = groupPuts(async ({ traces, body }) => {
-    if (performance.now() - counted.at > countMs)
-      counting ??= count().finally(() => {
-        counting = undefined;
-      });
-    await counting;
-    if (counted.traces + since + traces > maxTraces) throw queueFull();
-    since += traces;
+  const puts = groupPuts(async ({ traces, body, patient }) => {
+    if (!(await level.fits(traces, patient ? maxPatient : maxTraces))) throw queueFull();
     // Processes commit what can be derived anew without waiting for the disk. This can't: it is what 202 promises.
     await database.query({
       name: 'tracking-put',

@@ -1,10 +1,12 @@
 /** The queue of traces in RabbitMQ: a batch is bounded in traces, however many its messages have. */
 import { workQueueName } from '@caudal/messaging/rabbitmq/topology.ts';
 import { testBroker } from '@caudal/messaging/testing/rabbit.ts';
+import { refusalOf } from '@caudal/testing/call.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { until } from '@caudal/testing/until.ts';
 import { afterEach, expect, test } from '@jest/globals';
 import { openWorld } from '../testing/world.ts';
+import { openRabbitQueue } from './rabbit-queue.ts';
 import { queueOfTraces } from './trace-queue-name.ts';
 
 const bodies = (count: number) => Array.from({ length: count }, () => Buffer.from('trace'));
@@ -13,6 +15,22 @@ describeWith(['postgres', 'rabbitmq'], 'the queue in RabbitMQ', () => {
   const closing: (() => Promise<unknown>)[] = [];
   afterEach(async () => {
     for (const close of closing.splice(0).reverse()) await close();
+  });
+
+  test('callers that can wait leave room to those that can’t', async () => {
+    const rabbit = testBroker();
+    closing.push(() => rabbit.close());
+    rabbit.owns([workQueueName(queueOfTraces)], []);
+    const world = await openWorld();
+    closing.push(() => world.drop());
+    const queue = openRabbitQueue({ broker: rabbit.broker, database: world.database, maxMessages: 16 });
+    for (let n = 0; n < 14; n++) await queue.put(bodies(1), { patient: true });
+    // The broker says a little later how many there are.
+    await until(async () => (await rabbit.ready(workQueueName(queueOfTraces, rabbit.prefix))) === 14);
+    const refused = await refusalOf(queue.put(bodies(1), { patient: true }));
+    expect(refused).toEqual({ code: 'RESOURCE_EXHAUSTED', reason: 'TRACE_QUEUE_FULL' });
+    await queue.put(bodies(1));
+    expect(queue.accepted()).toBe(15);
   });
 
   test('after messages of one trace, a batch is not as many messages of a thousand', async () => {
