@@ -1,6 +1,6 @@
 /**
  * Puts of many callers in one write: each waits for the disk, or the broker, together with others. Callers that can wait leave a part of
- * the room to those that can't, many of which try once (docs/tracking.md, Who has room in the queue).
+ * the room to those that can't, many of which try once (docs/tracking.md, Room in the queue).
  */
 import { TraceBatch } from '@caudal/contract/gen/caudal/tracking/v1/events.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
