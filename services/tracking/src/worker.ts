@@ -23,13 +23,17 @@ export interface WorkerOptions {
   lanes?: number;
 }
 
+/** How often the queue of before is looked at: mostly it is empty. */
+const formerMs = 2_000;
+
 const log = logger('tracking-worker');
 
 export function startWorker({ queue, clock, rate, onChanges, pollMs, lanes = 2 }: WorkerOptions): Running {
   const stopping = new AbortController();
   const { signal } = stopping;
-  const pace = openPace({ rate });
+  const pace = openPace({ rate, lanes });
   const open = Array.from({ length: lanes }, () => queue.lane({ pollMs }));
+  if (queue.former) open.push(queue.former.lane({ pollMs: formerMs }));
   const running = open.map(run);
 
   async function run(lane: Lane): Promise<void> {
@@ -50,20 +54,21 @@ export function startWorker({ queue, clock, rate, onChanges, pollMs, lanes = 2 }
   }
 
   async function writeBatch(lane: Lane): Promise<void> {
-    let began = 0;
+    let [began, before] = [0, 0];
     let written: Written | undefined;
-    const before = queue.offered();
+    const limit = pace.size();
     const taken = await lane.take(
-      pace.size(),
+      limit,
       async (tx, bodies) => {
         began = performance.now();
+        before = queue.accepted();
         written = await writeTraces(tx, bodies);
       },
       signal,
     );
     if (taken === 0 || !written) return;
     const ms = performance.now() - began;
-    pace.written(taken, ms, queue.offered() > before);
+    pace.written({ limit, traces: taken, ms, accepted: queue.accepted() - before });
     measure(written, taken, ms);
     if (written.changes > 0) onChanges();
   }

@@ -144,7 +144,7 @@ export type TraceStore = Awaited<ReturnType<typeof openTraceStore>>;
 function counting(queue: TraceQueue, taken: (count: number) => void): TraceQueue {
   return {
     put: queue.put,
-    offered: queue.offered,
+    accepted: queue.accepted,
     lane(options) {
       const lane = queue.lane(options);
       return {

@@ -18,8 +18,10 @@ export interface Delivery {
 
 export interface Inbox {
   add(delivery: Delivery): void;
-  /** The next batch; empty if the signal fires first. */
-  take(limit: number, signal: AbortSignal): Promise<Delivery[]>;
+  /** The next batch: as many of those that wait as `count` says, from the first on. Empty if the signal fires first. */
+  take(count: (waiting: readonly Delivery[]) => number, signal: AbortSignal): Promise<Delivery[]>;
+  /** Puts a batch before all that waits: it is taken again. */
+  giveBack(batch: Delivery[]): void;
   /**
    * Forgets what waits of a session, which returns to its queue, and waits for its part of the batch in flight, for 5 s:
    * one that takes longer waits for a dependency, and is delivered again elsewhere.
@@ -43,7 +45,7 @@ export function openInbox(): Inbox {
       waiting.push(delivery);
       wake();
     },
-    async take(limit, signal) {
+    async take(count, signal) {
       while (waiting.length === 0 && !signal.aborted) {
         const { promise, resolve } = Promise.withResolvers<void>();
         wake = resolve;
@@ -51,7 +53,11 @@ export function openInbox(): Inbox {
         await promise;
         signal.removeEventListener('abort', wake);
       }
-      return signal.aborted ? [] : waiting.splice(0, limit);
+      return signal.aborted ? [] : waiting.splice(0, count(waiting));
+    },
+    giveBack(batch) {
+      // What was left meanwhile has returned to its queue.
+      waiting.unshift(...batch.filter(({ session }) => !left.has(session)));
     },
     async leave(session) {
       left.add(session);

@@ -5,6 +5,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { askManagement, type ManagementOptions } from './management.ts';
+import { noDeliveryLimit } from './topology.ts';
 
 export interface PolicyOptions extends ManagementOptions {
   /** The broker's prefix. Without one the policies apply to every queue of the vhost. */
@@ -21,9 +22,6 @@ export interface PolicyOptions extends ManagementOptions {
    */
   deliveryLimit?: number;
 }
-
-/** RabbitMQ 3 has no value for "no limit" in a policy; no message is delivered this often. */
-const noDeliveryLimit = 1_000_000_000;
 
 const literally = (text: string) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 

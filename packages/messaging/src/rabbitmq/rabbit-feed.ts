@@ -190,7 +190,7 @@ export function rabbitFeed(options: RabbitFeedOptions): Feed {
         }),
       ]);
       while (!signal.aborted) {
-        const batch = await inbox.take(maxBatch, signal);
+        const batch = await inbox.take(() => maxBatch, signal);
         if (batch.length > 0) await inbox.during(batch, settleBatch(batch, deliver, signal));
       }
       registered.resolve();

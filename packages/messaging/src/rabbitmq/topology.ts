@@ -10,7 +10,7 @@
  *   queue     <handler>            the whole queue of version 0.2, bound to `<domain>.<entity>.#` (whole-queue.ts)
  *
  * A queue's type and its single active consumer are its only arguments, since arguments can't be changed; everything
- * else is a policy. See README, Choices, and docs/parts.md.
+ * else is a policy, but for queues of work. See README, Choices, and docs/parts.md.
  */
 
 import { unavailable } from '@caudal/kernel/errors.ts';
@@ -69,6 +69,9 @@ export function deadLetterQueueName(handler: string, prefix = ''): string {
 export function workQueueName(name: string, prefix = ''): string {
   return `${queueName(name, prefix)}.work`;
 }
+
+/** RabbitMQ 3 has no value for "no limit"; no message is delivered this often. */
+export const noDeliveryLimit = 1_000_000_000;
 
 const closeTimeoutMs = 2_000;
 

@@ -3,6 +3,7 @@ import { describeWith } from '@caudal/testing/describe-with.ts';
 import { until } from '@caudal/testing/until.ts';
 import { afterEach, expect, test } from '@jest/globals';
 import { testBroker } from '../testing/rabbit.ts';
+import { askManagement } from './management.ts';
 import { workQueueName } from './topology.ts';
 import { openWorkQueue, type WorkMessage } from './work-queue.ts';
 
@@ -42,6 +43,67 @@ describeWith(['rabbitmq'], 'a queue of work', () => {
     expect(done.toSorted()).toEqual(['a', 'b', 'c']);
     await second.stop();
     expect(await ready()).toBe(0);
+  });
+
+  test('a batch is bounded in what its messages weigh, and one that fails is given again in smaller ones', async () => {
+    const { queue, ready } = open();
+    const { signal } = new AbortController();
+    const weights = [1, 900, 900, 900, 5_000, 900];
+    for (const weight of weights) await queue.publish(Buffer.from(String(weight)));
+    const consumer = queue.consume({ prefetch: 10, weigh: (content) => Number(content) });
+    await until(async () => (await ready()) === 0);
+    const seen: string[] = [];
+    let most = 1_000;
+    const work = async (messages: WorkMessage[]) => {
+      const texts = textsOf(messages);
+      seen.push(texts.join('+'));
+      if (texts.length > 1 && texts.map(Number).reduce((sum, each) => sum + each) > most) throw new Error('too much');
+    };
+    await expect(consumer.take(2_000, work, signal)).rejects.toThrow('too much');
+    expect(await consumer.take(1_000, work, signal)).toBe(2);
+    most = 2_000;
+    for (const count of [2, 1, 1]) expect(await consumer.take(2_000, work, signal)).toBe(count);
+    expect(seen).toEqual(['1+900+900', '1+900', '900+900', '5000', '900']);
+    await consumer.stop();
+    expect(await ready()).toBe(0);
+  });
+
+  test('keeps a message however often its consumer dies, whether there is a policy or not', async () => {
+    const { rabbit, queue } = open();
+    const { signal } = new AbortController();
+    await queue.publish(Buffer.from('a'));
+    const management = process.env.RABBITMQ_MANAGEMENT_URL;
+    if (management) {
+      const { text } = await askManagement({ managementUrl: management }, [
+        'queues',
+        workQueueName('test', rabbit.prefix),
+      ]);
+      expect(JSON.parse(text)).toMatchObject({ arguments: { 'x-delivery-limit': 1_000_000_000 } });
+    }
+    // RabbitMQ 4 drops it after 20, if nothing says otherwise.
+    for (let death = 0; death < 25; death++) {
+      const consumer = queue.consume({ prefetch: 1 });
+      const dying = async () => Promise.reject(new Error('dies'));
+      await expect(consumer.take(1, dying, signal)).rejects.toThrow('dies');
+      await consumer.stop();
+    }
+    const consumer = queue.consume({ prefetch: 1 });
+    expect(await consumer.take(1, async () => {}, signal)).toBe(1);
+    await consumer.stop();
+  });
+
+  test('works on a queue that the version before has made', async () => {
+    const { rabbit, queue } = open();
+    const channel = await rabbit.direct.sharedChannel();
+    await channel.assertQueue(workQueueName('test', rabbit.prefix), {
+      durable: true,
+      arguments: { 'x-queue-type': 'quorum', 'x-max-length': 100, 'x-overflow': 'reject-publish' },
+    });
+    await channel.close();
+    await queue.publish(Buffer.from('a'));
+    const consumer = queue.consume({ prefetch: 1 });
+    expect(await consumer.take(1, async () => {}, new AbortController().signal)).toBe(1);
+    await consumer.stop();
   });
 
   test('refuses messages when it is full, and keeps those that it has', async () => {

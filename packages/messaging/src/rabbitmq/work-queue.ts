@@ -1,7 +1,8 @@
 /**
  * A queue of work: its messages exist nowhere else, unlike those of a handler, which the log has. So it is a quorum queue, a message
  * is accepted once the broker has confirmed it, a full queue refuses new ones instead of dropping old ones, and none is dropped because its
- * consumers have died. `caudal migrate` sets its policy by the end of its name (policies.ts).
+ * consumers have died. `caudal migrate` sets its policy by the end of its name (policies.ts), where it can: so the queue has its limits
+ * from its arguments, too.
  */
 import { CaudalError, unavailable } from '@caudal/kernel/errors.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';
@@ -12,7 +13,7 @@ import type { Broker } from './connection.ts';
 import { type Delivery, openInbox } from './inbox.ts';
 import type { PublishConnection } from './publish-connection.ts';
 import { consumeQueue } from './queue-consumer.ts';
-import { workQueueName } from './topology.ts';
+import { inspectQueue, noDeliveryLimit, workQueueName } from './topology.ts';
 
 /** A message as a consumer gets it. */
 export interface WorkMessage {
@@ -21,8 +22,8 @@ export interface WorkMessage {
 
 export interface WorkConsumer extends Running {
   /**
-   * Gives up to `limit` messages to `work`, and takes them out of the queue once it has resolved; returns how many. Waits for the first,
-   * until the signal fires. What `work` throws is thrown, and the next call gives it the same messages again.
+   * Gives `work` messages that weigh up to `limit`, but at least one, and takes them out of the queue once it has resolved; returns how
+   * many. Waits for the first, until the signal fires. What `work` throws is thrown, and the next call begins with the same messages.
    */
   take(limit: number, work: (messages: WorkMessage[]) => Promise<void>, signal: AbortSignal): Promise<number>;
 }
@@ -30,13 +31,15 @@ export interface WorkConsumer extends Running {
 export interface WorkQueue {
   /** Resolves once the message is durable. Errors: RESOURCE_EXHAUSTED WORK_QUEUE_FULL; UNAVAILABLE: it may be there or not. */
   publish(content: Uint8Array): Promise<void>;
-  /** `prefetch`: messages that the broker hands out before it waits for acknowledgements. */
-  consume(options: { prefetch: number }): WorkConsumer;
+  /** How many messages wait, without those that consumers hold. UNAVAILABLE if the broker does not say it. */
+  length(): Promise<number>;
+  /** `prefetch`: messages that the broker hands out before it waits for acknowledgements. `weigh`: 1 each if absent. */
+  consume(options: { prefetch: number; weigh?(content: Buffer): number }): WorkConsumer;
 }
 
 const confirmMs = 10_000;
 
-/** The queue is declared at the first use. `maxMessages` can't be changed later, except by the policy to a smaller number. */
+/** The queue is made at the first use. `maxMessages` can't be changed later, except by a policy to a smaller number. */
 export function openWorkQueue(options: { broker: Broker; name: string; maxMessages: number }): WorkQueue {
   const { broker, name, maxMessages } = options;
   const queue = workQueueName(name, broker.prefix);
@@ -47,13 +50,16 @@ export function openWorkQueue(options: { broker: Broker; name: string; maxMessag
   const returned = new Set<string>();
   let published = 0;
 
+  /** A queue that is there stays as it is: the version before made it without a delivery limit, and arguments can't be changed. */
   async function declare(channel: Channel): Promise<void> {
+    if (await inspectQueue(broker, queue)) return;
     await channel.assertQueue(queue, {
       durable: true,
       arguments: {
         'x-queue-type': 'quorum',
         'x-max-length': maxMessages,
         'x-overflow': 'reject-publish',
+        'x-delivery-limit': noDeliveryLimit,
       },
     });
   }
@@ -79,14 +85,18 @@ export function openWorkQueue(options: { broker: Broker; name: string; maxMessag
     }
   }
 
+  function current(): Promise<PublishConnection> {
+    publisher ??= open();
+    const opening = publisher;
+    return opening.catch((error: unknown) => {
+      if (publisher === opening) publisher = undefined;
+      throw error;
+    });
+  }
+
   return {
     async publish(content) {
-      publisher ??= open();
-      const opening = publisher;
-      const connection = await opening.catch((error: unknown) => {
-        if (publisher === opening) publisher = undefined;
-        throw error;
-      });
+      const connection = await current();
       if (connection.blocked()) throw unavailable('RabbitMQ');
       const outcome = Promise.withResolvers<void>();
       const messageId = String(++published);
@@ -108,26 +118,32 @@ export function openWorkQueue(options: { broker: Broker; name: string; maxMessag
       throw unavailable('RabbitMQ', new Error(`no confirm within ${confirmMs} ms`));
     },
 
-    consume({ prefetch }) {
+    async length() {
+      const { channel } = await current();
+      try {
+        return (await answered(channel.checkQueue(queue))).messageCount;
+      } catch (error) {
+        throw unavailable('RabbitMQ', error);
+      }
+    },
+
+    consume({ prefetch, weigh = () => 1 }) {
       const connection = broker.consumeConnection(name);
       const inbox = openInbox();
       const consumer = consumeQueue({ connection, queue, declare, prefetch, inbox });
-      let held: Delivery[] = [];
       return {
         async take(limit, work, signal) {
-          if (held.length === 0) held = await inbox.take(limit, signal);
-          if (held.length === 0) return 0;
-          const batch = held;
+          const batch = await inbox.take((waiting) => countWithin(limit, waiting, weigh), signal);
+          if (batch.length === 0) return 0;
           const working = work(batch.map(({ message }) => ({ content: message.content })));
           await inbox.during(
             batch,
             working.then(
               () => {},
-              () => {},
+              () => inbox.giveBack(batch),
             ),
           );
           await working;
-          held = [];
           // One that is not acknowledged any more is delivered again.
           for (const { message, session } of batch) if (session.isOpen()) session.channel.ack(message);
           return batch.length;
@@ -139,6 +155,16 @@ export function openWorkQueue(options: { broker: Broker; name: string; maxMessag
       };
     },
   };
+}
+
+/** How many from the first on are within the limit; the first always is. */
+function countWithin(limit: number, waiting: readonly Delivery[], weigh: (content: Buffer) => number): number {
+  let weight = 0;
+  const beyond = waiting.findIndex(({ message }, index) => {
+    weight += weigh(message.content);
+    return index > 0 && weight > limit;
+  });
+  return beyond < 0 ? waiting.length : beyond;
 }
 
 /** The queue's own answer. A channel that is lost fails all that is not confirmed, with another error. */

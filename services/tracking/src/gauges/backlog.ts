@@ -3,7 +3,8 @@ import type { ContextGauge } from '@caudal/context/context.ts';
 
 export const inboxTraces: ContextGauge = {
   name: 'tracking_inbox_traces',
-  description: 'Traces in the inbox that are not written yet; 0 with a broker, whose queue has them',
+  description:
+    'Traces in the inbox that are not written yet. With a broker, whose queue has the others, those that were put without it',
   unit: '1',
   async read({ database }) {
     const rows = await database.query<{ traces: number }>({
@@ -15,7 +16,7 @@ export const inboxTraces: ContextGauge = {
 
 export const inboxOldest: ContextGauge = {
   name: 'tracking_inbox_oldest_seconds',
-  description: 'Age of the oldest batch in the inbox; 0 if it is empty, or with a broker',
+  description: 'Age of the oldest batch in the inbox; 0 if it is empty, as it is with a broker',
   unit: 's',
   async read({ database }) {
     const rows = await database.query<{ age: number }>({

@@ -1,4 +1,7 @@
-/** Chooses the queue: RabbitMQ, if there is a broker; else a table. */
+/**
+ * Chooses the queue: RabbitMQ, if there is a broker; else a table. What was put into the table before there was a broker, or is put by
+ * processes that do not have it yet, is written all the same.
+ */
 import type { Broker } from '@caudal/messaging/rabbitmq/connection.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import { openInbox } from './postgres-inbox.ts';
@@ -17,7 +20,8 @@ export interface QueueOptions {
 export function openQueue({ database, broker, maxTraces }: QueueOptions): TraceQueue {
   const known = open.get(database);
   if (known) return known;
-  const queue = broker ? rabbitQueue(broker, database) : openInbox({ database, maxTraces });
+  const inbox = openInbox({ database, maxTraces });
+  const queue = broker ? { ...rabbitQueue(broker, database), former: inbox } : inbox;
   open.set(database, queue);
   return queue;
 }
@@ -30,8 +34,8 @@ function rabbitQueue(broker: Broker, database: Database): TraceQueue {
     return loaded;
   });
   return {
-    offered: () => loaded?.offered() ?? 0,
-    put: async (bodies) => (await loading).put(bodies),
+    accepted: () => loaded?.accepted() ?? 0,
+    put: async (...of) => (await loading).put(...of),
     lane(options): Lane {
       const lane = loading.then((queue) => queue.lane(options));
       return {

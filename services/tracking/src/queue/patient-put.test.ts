@@ -3,6 +3,7 @@ import { refusalOf } from '@caudal/testing/call.ts';
 import { expect, test } from '@jest/globals';
 import { queueFull } from './group-puts.ts';
 import { patientPut } from './patient-put.ts';
+import type { PutOptions } from './types.ts';
 
 const bodies = [new Uint8Array(1)];
 const inMs = (ms: number) => new Date(Date.now() + ms);
@@ -13,7 +14,8 @@ function failing(times: number, error: () => Error) {
   let puts = 0;
   return {
     puts: () => puts,
-    put: async () => {
+    put: async (_: Uint8Array[], options?: PutOptions) => {
+      expect(options).toEqual({ patient: true });
       if (++puts <= times) throw error();
     },
   };

@@ -14,12 +14,12 @@ const longestPauseMs = 500;
 /** What a put itself may take, and its answer. */
 const restMs = 1_000;
 
-/** As `put` of the queue. Errors: the same; RESOURCE_EXHAUSTED only once the wait is over. */
+/** As a patient `put` of the queue. Errors: the same; RESOURCE_EXHAUSTED only once the wait is over. */
 export function patientPut(queue: Pick<TraceQueue, 'put'>, { deadline, signal }: Wait): TraceQueue['put'] {
   return async (bodies) => {
     for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(longestPauseMs, pauseMs * 2)) {
       try {
-        await queue.put(bodies);
+        await queue.put(bodies, { patient: true });
         return;
       } catch (error) {
         const leftMs = deadline.getTime() - Date.now() - restMs;

@@ -4,19 +4,29 @@ import { isCode } from '@caudal/kernel/errors.ts';
 import type { Broker } from '@caudal/messaging/rabbitmq/connection.ts';
 import { openWorkQueue } from '@caudal/messaging/rabbitmq/work-queue.ts';
 import type { Database } from '@caudal/postgres/database.ts';
+import { openLevel } from './fill-level.ts';
 import { groupPuts, queueFull } from './group-puts.ts';
 import { queueOfTraces } from './trace-queue-name.ts';
 import type { TraceQueue } from './types.ts';
 
-/** A message has 1 to 1,000 traces: under load nearly all are full. */
-const maxMessages = 20_000;
 /** Batches that a worker holds: what it writes, and the next ones. */
 const prefetch = 8;
 
-export function openRabbitQueue({ broker, database }: { broker: Broker; database: Database }): TraceQueue {
+export interface RabbitQueueOptions {
+  broker: Broker;
+  database: Database;
+  /** Messages that wait at most; 20,000 if absent. A message has 1 to 1,000 traces: under load nearly all are full. */
+  maxMessages?: number;
+}
+
+export function openRabbitQueue({ broker, database, maxMessages = 20_000 }: RabbitQueueOptions): TraceQueue {
+  /** The broker refuses what is beyond `maxMessages`, this process what callers that can wait put beyond seven eighths. */
+  const maxPatient = Math.floor((maxMessages * 7) / 8);
   const queue = openWorkQueue({ broker, name: queueOfTraces, maxMessages });
+  const level = openLevel(queue.length);
   return {
-    ...groupPuts(async ({ body }) => {
+    ...groupPuts(async ({ body, patient }) => {
+      if (patient && !(await level.fits(1, maxPatient))) throw queueFull();
       try {
         await queue.publish(body);
       } catch (error) {
@@ -24,13 +34,13 @@ export function openRabbitQueue({ broker, database }: { broker: Broker; database
       }
     }),
     lane() {
-      const consumer = queue.consume({ prefetch });
-      let tracesOfMessage = 1_000;
+      const weigh = (content: Buffer) => TraceBatch.decode(content).traces.length;
+      const consumer = queue.consume({ prefetch, weigh });
       return {
         async take(limit, write, signal) {
           let traces = 0;
-          const messages = await consumer.take(
-            Math.max(1, Math.floor(limit / tracesOfMessage)),
+          await consumer.take(
+            limit,
             async (batch) => {
               const bodies = batch.flatMap(({ content }) => TraceBatch.decode(content).traces);
               traces = bodies.length;
@@ -38,7 +48,6 @@ export function openRabbitQueue({ broker, database }: { broker: Broker; database
             },
             signal,
           );
-          if (messages > 0) tracesOfMessage = Math.max(1, traces / messages);
           return traces;
         },
         stop: () => consumer.stop(),

@@ -14,14 +14,21 @@ export interface Lane extends Running {
   take(limit: number, write: Write, signal: AbortSignal): Promise<number>;
 }
 
+export interface PutOptions {
+  /** The caller tries again: it leaves a part of the room to those that can't wait. */
+  patient?: boolean;
+}
+
 export interface TraceQueue {
   /**
    * Resolves once the traces are durable. Errors: RESOURCE_EXHAUSTED TRACE_QUEUE_FULL; UNAVAILABLE, after which they may be in the
    * queue or not.
    */
-  put(bodies: Uint8Array[]): Promise<void>;
-  /** How many traces this process has put, or has tried to. */
-  offered(): number;
+  put(bodies: Uint8Array[], options?: PutOptions): Promise<void>;
+  /** How many traces this process has put. */
+  accepted(): number;
   /** `pollMs`: how often a lane looks for what other processes have put, where the queue does not tell. */
   lane(options: { pollMs: number }): Lane;
+  /** What was put into a queue that this one has replaced: a worker empties it beside this one. */
+  former?: Pick<TraceQueue, 'lane'>;
 }
