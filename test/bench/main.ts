@@ -72,7 +72,11 @@ function run(bench: Bench, mode: 'quick' | 'full' | 'long'): Promise<Figure[]> {
       if (figures && code === 0) resolve(figures);
       else reject(new Error(`The benchmark ${bench.name} failed (${signal ?? `exit code ${code}`}).`));
     });
-    for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => child.kill(name));
+    // It ends after its round, and with that what it has started; a second signal does not wait for that.
+    let signals = 0;
+    const forward = (signal: NodeJS.Signals) => child.kill(++signals > 1 ? 'SIGKILL' : signal);
+    process.on('SIGINT', forward).on('SIGTERM', forward);
+    child.on('exit', () => process.off('SIGINT', forward).off('SIGTERM', forward));
   });
 }
 
