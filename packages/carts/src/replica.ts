@@ -2,17 +2,7 @@
  * A device's copy of a cart. It changes the copy at once, also offline for days, and sends what the server lacks when it can. A sync that
  * was lost on the way, or whose answer was, is sent again: it changes nothing twice.
  */
-import {
-  addToLine,
-  type Cart,
-  contribution,
-  emptyCart,
-  isRemoved,
-  type Line,
-  merge,
-  quantityOf,
-  removeLine,
-} from './cart.ts';
+import { addToLine, type Cart, type Entry, emptyCart, isRemoved, type Line, merge } from './cart.ts';
 import { restampFields } from './fields.ts';
 
 export interface Replica {
@@ -88,6 +78,8 @@ export function received(replica: Replica, sent: Cart, { base, version, changes:
   }
   // Also what was sent long ago and is forgotten since.
   for (const key of confirmed.lines.keys()) if (!cart.lines.has(key)) confirmed.lines.delete(key);
+  // Each answer has the numbers of all devices that the server still knows.
+  if (!isOvertaken) for (const { seen } of [cart, confirmed]) dropForgotten(seen, changes.seen, replica.device);
   return { ...replica, cart, confirmed, version: Math.max(version, replica.version) };
 }
 
@@ -99,6 +91,11 @@ function dropGone(lines: Map<string, Line>, whole: Map<string, Line>, unsent: Ma
     if (kept.length === 0) lines.delete(key);
     else if (kept.length < line.size) lines.set(key, new Map(kept));
   }
+}
+
+/** Drops the devices that the server has forgotten: over years there are more of them than a cart can have. */
+function dropForgotten(seen: Map<string, number>, known: Map<string, number>, own: string): void {
+  for (const device of seen.keys()) if (device !== own && !known.has(device)) seen.delete(device);
 }
 
 /** The copy as one that has sent nothing yet: for the customer's cart after a login, or when the server has lost what it had. */
@@ -130,22 +127,38 @@ export function rebased(replica: Replica, server: Omit<Answer, 'base'>, device: 
   // The server may have got what it has not confirmed, and others may have removed it since.
   const arrived = cart.seen.get(former) ?? 0;
   for (const [key, line] of own.lines) {
-    const before = confirmed.lines.get(key);
-    const has = contributed(latestOf(former, before, cart.lines.get(key)), former);
-    const added = (line.get(former)?.seq ?? 0) > arrived ? contributed(line, former) - has : 0;
-    if (quantityOf(before) > 0 && quantityOf(line) === 0) cart = removeLine(cart, key);
-    else if (added !== 0) cart = addToLine(cart, key, added, { device, nowMs });
+    const there = cart.lines.get(key);
+    if (there) cart = { ...cart, lines: new Map(cart.lines).set(key, withRemovals(there, line)) };
+    const mine = line.get(former);
+    if (!mine) continue;
+    // The latest of the device's changes that are counted already, or were removed.
+    const known = [confirmed.lines.get(key)?.get(former), there?.get(former)].reduce<Change>(
+      (last, entry) => (entry && entry.seq > last.seq ? entry : last),
+      removedAt(mine),
+    );
+    if (mine.seq > Math.max(arrived, known.seq) && mine.total !== known.total)
+      cart = addToLine(cart, key, mine.total - known.total, { device, nowMs });
   }
   const { fields } = merge(cart, { ...emptyCart(), fields: changesSince(own, confirmed).fields });
   return { device, cart: { ...cart, fields }, confirmed: server.changes, version: server.version };
 }
 
-/** That of two lines which has the later change of the device. */
-function latestOf(device: string, before: Line | undefined, there: Line | undefined): Line | undefined {
-  return (there?.get(device)?.seq ?? 0) > (before?.get(device)?.seq ?? 0) ? there : before;
+/** A change of a device, and its total then. */
+type Change = Pick<Entry, 'seq' | 'total'>;
+
+function removedAt({ removedSeq, removedTotal }: Entry): Change {
+  return { seq: removedSeq, total: removedTotal };
 }
 
-function contributed(line: Line | undefined, device: string): number {
-  const entry = line?.get(device);
-  return entry ? contribution(entry) : 0;
+/** The server's line with what the copy's has removed: of each device the changes that the copy has seen, and no others. */
+function withRemovals(there: Line, line: Line): Line {
+  const removed = new Map(there);
+  for (const [device, entry] of there) {
+    const own = line.get(device);
+    if (!own || own.removedSeq <= entry.removedSeq) continue;
+    // Of the device's own changes the server may lack some that were removed with the others.
+    const { seq, total } = own.removedSeq < entry.seq ? removedAt(own) : entry;
+    removed.set(device, { ...entry, removedSeq: seq, removedTotal: total });
+  }
+  return removed;
 }

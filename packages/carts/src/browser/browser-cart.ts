@@ -55,8 +55,8 @@ export interface BrowserCartOptions {
   onDropped?(): void;
   /** The device's clock. */
   nowMs?(): number;
-  /** Makes UUIDv7s. */
-  newId?(): string;
+  /** Makes UUIDv7s of this time. */
+  newId?(nowMs: number): string;
 }
 
 export interface BrowserCart {
@@ -101,7 +101,7 @@ export async function openBrowserCart(options: BrowserCartOptions): Promise<Brow
     let after: Copy | undefined;
     let isNew = false;
     await storage.update((kept) => {
-      after = act(kept ? copyOf(kept) : { ...newReplica(newId()), epoch: 0, clockAheadMs: 0 });
+      after = act(kept ? copyOf(kept) : { ...newReplica(newId(nowMs())), epoch: 0, clockAheadMs: 0 });
       const next = keptOf(after);
       isNew = !kept || !isSame(kept, next);
       return isNew ? next : undefined;
@@ -149,9 +149,10 @@ export async function openBrowserCart(options: BrowserCartOptions): Promise<Brow
     );
   }
 
-  /** Takes the cart anew under another device's id. */
-  async function beginAnew(former: Copy): Promise<Copy> {
-    const device = newId();
+  /** Takes the cart anew under another device's id, which is of the server's time: a clock that is behind would make one that has expired. */
+  async function beginAnew(former: Copy, serverTime: string | undefined): Promise<Copy> {
+    const aheadMs = serverTime ? aheadOf(serverTime, former.clockAheadMs) : former.clockAheadMs;
+    const device = newId(nowMs() - aheadMs);
     const { clockAheadMs, ...server } = await ask({ ...former, ...newReplica(device) }, emptyCart());
     return update((now) => {
       if (now.epoch !== former.epoch) return now;
@@ -173,7 +174,7 @@ export async function openBrowserCart(options: BrowserCartOptions): Promise<Brow
   /** The copy after what a refusal asks for, ready for another attempt. Throws the error if it asks for nothing. */
   async function mended(copy: Copy, error: unknown): Promise<Copy> {
     const { reason, metadata } = error as { reason?: string; metadata?: { server_time?: string } };
-    if (reason === 'CART_DEVICE_EXPIRED') return beginAnew(copy);
+    if (reason === 'CART_DEVICE_EXPIRED') return beginAnew(copy, metadata?.server_time);
     if (reason === 'CART_CHANGES_LOST') return sendAnew();
     if (reason === 'CART_CLOCK_AHEAD' && metadata?.server_time) return correctClock(metadata.server_time);
     throw error;

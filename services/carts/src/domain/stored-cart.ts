@@ -1,5 +1,5 @@
 /** A cart as it is stored, and what changes it: copies of devices that are merged, and commands of callers without a copy. */
-import { type Cart, emptyCart, isRemoved, merge } from '@caudal/carts/cart.ts';
+import { atLeastNone, type Cart, emptyCart, isRemoved, merge } from '@caudal/carts/cart.ts';
 import { isReadable } from '@caudal/carts/encoding.ts';
 import { type FieldsConfig, latestStamp } from '@caudal/carts/fields.ts';
 import { changesSince } from '@caudal/carts/replica.ts';
@@ -130,14 +130,16 @@ export function answerTo({ cart, changed }: StoredCart, baseVersion: number, bef
 
 /** Refuses a copy that is older than what the cart remembers, or newer than the cart. */
 function assertCurrent(stored: StoredCart, { device, baseVersion, confirmedChange }: SyncRequest, now: Date): void {
-  if (baseVersion > stored.version || confirmedChange > (stored.cart.seen.get(device) ?? 0))
-    throw refused('CART_CHANGES_LOST', 'The server lacks changes that it has confirmed. Send all of the copy again.');
+  // First: of a device that is forgotten the server has no number either, which is no loss.
   const isOld = !stored.devices.has(device) && (timeOfId(device) ?? 0) < now.getTime() - deviceLifetimeMs;
   if (isOld || (baseVersion > 0 && baseVersion < stored.forgottenUpTo))
     throw refused(
       'CART_DEVICE_EXPIRED',
       'What this copy is based on is forgotten. Take the cart anew under another device id, and do again what was not sent.',
+      { metadata: { server_time: now.toISOString() } },
     );
+  if (baseVersion > stored.version || confirmedChange > (stored.cart.seen.get(device) ?? 0))
+    throw refused('CART_CHANGES_LOST', 'The server lacks changes that it has confirmed. Send all of the copy again.');
 }
 
 /**
@@ -206,7 +208,9 @@ export function changedTo(stored: StoredCart, cart: Cart, now: Date): StoredCart
 }
 
 /** The stored cart with another content, under the next version, whatever its bounds. The same one if nothing has changed. */
-export function withContent(stored: StoredCart, cart: Cart): StoredCart {
+export function withContent(stored: StoredCart, content: Cart): StoredCart {
+  // A line of which devices have taken away the same pieces would hide what others add to it, and would never be forgotten.
+  const cart = [...content.lines.keys()].reduce(atLeastNone, content);
   const { lines, fields, seen } = changesSince(cart, stored.cart);
   if (lines.size + fields.size + seen.size === 0) return stored;
   const version = stored.version + 1;
