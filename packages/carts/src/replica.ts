@@ -6,6 +6,8 @@ import { addToLine, type Cart, type Entry, emptyCart, isRemoved, type Line, merg
 import { restampFields } from './fields.ts';
 
 export interface Replica {
+  /** Of the cart that it is a copy of, as the server has answered it; empty before the first sync. */
+  cartUid: string;
   /** A UUIDv7 that only this copy has: another cart, or a copy that was begun anew, has another one. */
   device: string;
   /** What the device knows. */
@@ -17,7 +19,7 @@ export interface Replica {
 }
 
 export function newReplica(device: string): Replica {
-  return { device, cart: emptyCart(), confirmed: emptyCart(), version: 0 };
+  return { cartUid: '', device, cart: emptyCart(), confirmed: emptyCart(), version: 0 };
 }
 
 /** What `cart` has and `known` lacks. Merged with `known`, it gives `cart`. */
@@ -54,6 +56,8 @@ export function hasPending(replica: Replica): boolean {
 export interface Answer {
   /** The version that the request named: of 0 the answer is the whole cart. */
   base: number;
+  /** Absent from servers that know none. */
+  cartUid?: string;
   version: number;
   changes: Cart;
 }
@@ -62,7 +66,8 @@ export interface Answer {
  * The copy after a sync: `sent` has arrived. Removed lines that the server knows are forgotten. Answers may arrive in any order: of one that
  * a later one has overtaken, only that `sent` has arrived is news.
  */
-export function received(replica: Replica, sent: Cart, { base, version, changes: answered }: Answer): Replica {
+export function received(replica: Replica, sent: Cart, answer: Answer): Replica {
+  const { base, cartUid = replica.cartUid, version, changes: answered } = answer;
   const isOvertaken = version < replica.version;
   // It lacks lines that were added since, and has some that are forgotten since.
   const changes = isOvertaken ? emptyCart() : answered;
@@ -80,7 +85,7 @@ export function received(replica: Replica, sent: Cart, { base, version, changes:
   for (const key of confirmed.lines.keys()) if (!cart.lines.has(key)) confirmed.lines.delete(key);
   // Each answer has the numbers of all devices that the server still knows.
   if (!isOvertaken) for (const { seen } of [cart, confirmed]) dropForgotten(seen, changes.seen, replica.device);
-  return { ...replica, cart, confirmed, version: Math.max(version, replica.version) };
+  return { ...replica, cartUid, cart, confirmed, version: Math.max(version, replica.version) };
 }
 
 /** Drops what the whole cart lacks, also of others, and was sent: it was removed and is forgotten, or the server has lost it. */
@@ -98,9 +103,9 @@ function dropForgotten(seen: Map<string, number>, known: Map<string, number>, ow
   for (const device of seen.keys()) if (device !== own && !known.has(device)) seen.delete(device);
 }
 
-/** The copy as one that has sent nothing yet: for the customer's cart after a login, or when the server has lost what it had. */
+/** The copy as one that has sent nothing yet: for another guest's cart, or when the server has lost what it had. */
 export function unconfirmed(replica: Replica): Replica {
-  return { ...replica, confirmed: emptyCart(), version: 0 };
+  return { ...replica, cartUid: '', confirmed: emptyCart(), version: 0 };
 }
 
 /** The copy with nothing that it has not sent dated after `nowMs`: for a device that finds that its clock was ahead. */
@@ -118,7 +123,8 @@ export function redated(replica: Replica, nowMs: number): Replica {
 }
 
 /**
- * The copy anew over the server's cart, under another device's id, when the server has forgotten what the old copy was based on.
+ * The copy anew over the server's cart, under another device's id, when the server has forgotten what the old copy was based on, or has
+ * another cart: after a login.
  * What the device has added, taken away and removed since its last sync is done again.
  */
 export function rebased(replica: Replica, server: Omit<Answer, 'base'>, device: string, nowMs: number): Replica {
@@ -140,7 +146,8 @@ export function rebased(replica: Replica, server: Omit<Answer, 'base'>, device: 
       cart = addToLine(cart, key, mine.total - known.total, { device, nowMs });
   }
   const { fields } = merge(cart, { ...emptyCart(), fields: changesSince(own, confirmed).fields });
-  return { device, cart: { ...cart, fields }, confirmed: server.changes, version: server.version };
+  const { cartUid = '', version, changes } = server;
+  return { cartUid, device, cart: { ...cart, fields }, confirmed: changes, version };
 }
 
 /** A change of a device, and its total then. */

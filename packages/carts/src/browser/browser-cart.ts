@@ -22,6 +22,7 @@ import { inTurn } from './in-turn.ts';
 /** The body of SyncCart or SyncGuestCart, without what names the cart. */
 export interface SyncBody {
   deviceId: string;
+  cartUid: string;
   baseVersion: string;
   confirmedChange: string;
   changes: string;
@@ -29,6 +30,7 @@ export interface SyncBody {
 
 /** What is answered. */
 export interface SyncAnswer {
+  cartUid?: string;
   version: string;
   changes: string;
   serverTime: string;
@@ -70,7 +72,7 @@ export interface BrowserCart {
   change(act: (cart: Cart, by: By) => Cart): Promise<Shown>;
   /** Sends what was not sent, and takes what the copy lacks. Throws what `send` has thrown; nothing is lost then. */
   sync(): Promise<Shown>;
-  /** From now on the server is one that has nothing of this copy: after a login, or if the guest's cart has expired. */
+  /** From now on the server is one that has nothing of this copy: if the guest's cart has expired. A login needs none: `sync` notices it. */
   sendAnew(): Promise<Shown>;
   close(): void;
 }
@@ -118,15 +120,17 @@ export async function openBrowserCart(options: BrowserCartOptions): Promise<Brow
     return shownOf(kept ? copyOf(kept) : await update((copy) => copy));
   }
 
-  async function ask({ device, version, confirmed, clockAheadMs }: Copy, changes: Cart) {
+  async function ask({ device, cartUid, version, confirmed, clockAheadMs }: Copy, changes: Cart) {
     const body: SyncBody = {
       deviceId: device,
+      cartUid,
       baseVersion: String(version),
       confirmedChange: String(confirmed.seen.get(device) ?? 0),
       changes: toBase64Url(encodeCart(changes)),
     };
     const answer = await send(body, AbortSignal.timeout(sendMs));
     return {
+      cartUid: answer.cartUid,
       version: Number(answer.version),
       changes: decodeCart(fromBase64Url(answer.changes)),
       clockAheadMs: aheadOf(answer.serverTime, clockAheadMs),
@@ -227,22 +231,23 @@ function shownOf(copy: Copy): Shown {
   return { cart: copy.cart, isSent: !hasPending(copy) };
 }
 
-function copyOf({ cart, confirmed, ...rest }: Kept): Copy {
-  return { ...rest, cart: decodeCart(cart), confirmed: decodeCart(confirmed) };
+function copyOf({ cartUid = '', cart, confirmed, ...rest }: Kept): Copy {
+  return { cartUid, ...rest, cart: decodeCart(cart), confirmed: decodeCart(confirmed) };
 }
 
 /** Throws a RangeError if the cart has become too large to be read again. */
-function keptOf({ device, version, epoch, clockAheadMs, ...carts }: Copy): Kept {
+function keptOf({ cartUid, device, version, epoch, clockAheadMs, ...carts }: Copy): Kept {
   const cart = encodeCart(carts.cart);
   const confirmed = encodeCart(carts.confirmed);
   for (const bytes of [cart, confirmed]) decodeCart(bytes);
-  return { device, version, epoch, clockAheadMs, cart, confirmed };
+  return { cartUid, device, version, epoch, clockAheadMs, cart, confirmed };
 }
 
 function isSame(a: Kept, b: Kept): boolean {
   const isEqual = (one: Uint8Array, other: Uint8Array) =>
     one.length === other.length && one.every((byte, at) => byte === other[at]);
   return (
+    a.cartUid === b.cartUid &&
     a.device === b.device &&
     a.version === b.version &&
     a.epoch === b.epoch &&

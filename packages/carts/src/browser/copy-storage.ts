@@ -3,6 +3,8 @@ import { deleteDB, type IDBPDatabase, openDB } from 'idb';
 
 /** A copy as it is stored. */
 export interface Kept {
+  /** Absent from copies of versions that knew none. */
+  cartUid?: string;
   device: string;
   version: number;
   /** Bytes of carts. */

@@ -1,11 +1,12 @@
 /** A browser's copy against the server's merge: what the copy does about each refusal. In Node it keeps its copy in memory. */
 import { type BrowserCart, openBrowserCart, type SyncBody } from '@caudal/carts/browser/browser-cart.ts';
-import { addToLine, type Cart, linesOf, removeLine } from '@caudal/carts/cart.ts';
+import { addToLine, type Cart, linesOf, merge, removeLine } from '@caudal/carts/cart.ts';
 import { decodeCart, encodeCart } from '@caudal/carts/encoding.ts';
 import { valuesOf, writeField } from '@caudal/carts/fields.ts';
 import type { CaudalError } from '@caudal/kernel/errors.ts';
+import { newId } from '@caudal/kernel/ids.ts';
 import { afterEach, expect, jest, test } from '@jest/globals';
-import { answerTo, changedTo, newCart, type StoredCart, serverDevice, sync } from './stored-cart.ts';
+import { answerTo, changedTo, newCart, type StoredCart, serverDevice, sync, withUid } from './stored-cart.ts';
 
 const dayMs = 86_400_000;
 const fields = { note: 'last-writer-wins' } as const;
@@ -28,19 +29,25 @@ function makeServer(): void {
 async function send(body: SyncBody) {
   const request = {
     device: body.deviceId,
+    cartUid: body.cartUid,
     baseVersion: Number(body.baseVersion),
     confirmedChange: Number(body.confirmedChange),
     changes: decodeCart(Buffer.from(body.changes, 'base64url')),
   };
   const before = stored;
   try {
-    stored = sync(stored, request, fields, new Date(serverMs));
+    stored = withUid(sync(stored, request, fields, new Date(serverMs)), newId());
   } catch (error) {
     const { reason, metadata } = error as CaudalError;
     throw Object.assign(new Error(reason), { reason, metadata });
   }
   const changes = Buffer.from(encodeCart(answerTo(stored, request.baseVersion, before))).toString('base64url');
-  return { version: String(stored.version), changes, serverTime: new Date(serverMs).toISOString() };
+  return {
+    cartUid: stored.uid,
+    version: String(stored.version),
+    changes,
+    serverTime: new Date(serverMs).toISOString(),
+  };
 }
 
 let ids = 0;
@@ -289,6 +296,27 @@ test('after a login the copy goes to the customer: an answer about the guest car
   const { cart } = await copy.sync();
   expect(shown(cart)).toEqual({ A: 2, B: 1 });
   expect(shown(stored.cart)).toEqual({ A: 2, B: 1 });
+});
+
+test('a copy that is not told of a login notices it, and becomes one of the customer cart', async () => {
+  makeServer();
+  const copy = await open();
+  await add(copy, 'A', 2);
+  await copy.sync();
+  await add(copy, 'A', 1);
+  const guests = stored;
+  stored = newCart();
+  const customers = await open();
+  for (const key of ['B', 'C', 'D']) {
+    await add(customers, key, 1);
+    await customers.sync();
+  }
+  stored = changedTo(stored, merge(stored.cart, guests.cart), new Date(serverMs));
+  const { cart, isSent } = await copy.sync();
+  expect([shown(cart), isSent]).toEqual([{ A: 3, B: 1, C: 1, D: 1 }, true]);
+  expect(shown(stored.cart)).toEqual({ A: 3, B: 1, C: 1, D: 1 });
+  await copy.change((now) => removeLine(now, 'A'));
+  expect([shown((await copy.sync()).cart), shown(stored.cart)]).toEqual(Array(2).fill({ B: 1, C: 1, D: 1 }));
 });
 
 test('a change that throws, and one that the copy could not read again, change nothing', async () => {
