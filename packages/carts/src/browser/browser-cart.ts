@@ -96,7 +96,14 @@ export async function openBrowserCart(options: BrowserCartOptions): Promise<Brow
   const { name, send, onChange, onDropped, nowMs = Date.now, newId = newDeviceId } = options;
   const tabs = new BroadcastChannel(name);
   let isOpen = true;
-  const storage = await openCopyStorage(name, () => onDropped?.());
+  const storage = await openCopyStorage(name, dropped);
+
+  function dropped(): void {
+    if (!isOpen) return;
+    isOpen = false;
+    tabs.close();
+    onDropped?.();
+  }
 
   /** Changes the copy in one transaction, so that no two tabs give the same number to two changes. */
   async function update(act: (copy: Copy) => Copy): Promise<Copy> {
@@ -196,8 +203,10 @@ export async function openBrowserCart(options: BrowserCartOptions): Promise<Brow
     }
   }
 
-  tabs.onmessage = () => {
-    read().then(onChange, () => {});
+  tabs.onmessage = ({ data }) => {
+    if (data !== 'dropped') return void read().then(onChange, () => {});
+    storage.close();
+    dropped();
   };
   /** A sync that has not begun: it will send what changes until then. */
   let waiting: Promise<Shown> | undefined;

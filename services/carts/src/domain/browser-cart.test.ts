@@ -1,5 +1,6 @@
 /** A browser's copy against the server's merge: what the copy does about each refusal. In Node it keeps its copy in memory. */
 import { type BrowserCart, openBrowserCart, type SyncBody } from '@caudal/carts/browser/browser-cart.ts';
+import { deleteBrowserCart } from '@caudal/carts/browser/copy-storage.ts';
 import { addToLine, type Cart, linesOf, merge, removeLine } from '@caudal/carts/cart.ts';
 import { decodeCart, encodeCart } from '@caudal/carts/encoding.ts';
 import { valuesOf, writeField } from '@caudal/carts/fields.ts';
@@ -317,6 +318,27 @@ test('a copy that is not told of a login notices it, and becomes one of the cust
   expect(shown(stored.cart)).toEqual({ A: 3, B: 1, C: 1, D: 1 });
   await copy.change((now) => removeLine(now, 'A'));
   expect([shown((await copy.sync()).cart), shown(stored.cart)]).toEqual(Array(2).fill({ B: 1, C: 1, D: 1 }));
+});
+
+test('a logout ends copies in memory, too: the next user of the browser sends nothing of them', async () => {
+  makeServer();
+  const name = `cart ${process.pid} logout`;
+  let calls = 0;
+  let drop = () => {};
+  const dropped = new Promise<void>((resolve) => {
+    drop = resolve;
+  });
+  const counting = (body: SyncBody) => {
+    calls += 1;
+    return send(body);
+  };
+  const copy = await openBrowserCart({ name, send: counting, newId: idAt, nowMs: () => serverMs, onDropped: drop });
+  copies.push(copy);
+  await add(copy, 'A', 1);
+  await deleteBrowserCart(name);
+  await dropped;
+  for (const act of [copy.read, copy.sync, () => add(copy, 'B', 1)]) await expect(act()).rejects.toThrow('was closed');
+  expect(calls).toBe(0);
 });
 
 test('a change that throws, and one that the copy could not read again, change nothing', async () => {
