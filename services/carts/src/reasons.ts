@@ -5,7 +5,7 @@ export const reasons = {
   CART_DEVICE_EXPIRED: {
     code: 'FAILED_PRECONDITION',
     meaning:
-      'What this copy of the cart is based on is forgotten: it has not been synchronised for 30 days, or too much was removed since; or it is a copy of another cart than `cart_uid` names, say a guest's before a login. Take the cart anew under another device id (base_version 0, no cart_uid), and do again what the copy has not sent. `metadata.server_time` has the server's clock: the time of the id must not be older than 30 days by it.',
+      'What this copy of the cart is based on is forgotten: it has not been synchronised for 30 days, or too much was removed since; or `cart_uid` names another cart, such as the one of a guest before a login. Take the cart anew under another device id (base_version 0, no cart_uid), and do again what the copy has not sent. `metadata.server_time` has the clock of the server, by which the id must not be older than 30 days.',
   },
   CART_CHANGES_LOST: {
     code: 'FAILED_PRECONDITION',
