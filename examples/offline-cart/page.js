@@ -19,37 +19,67 @@ async function post(path, body, signal) {
 
 // A guest is known by the id and the token of his cart. The link to another device has them behind its "#", which no server sees.
 const guestOf = (text) => /^([0-9a-f-]{36})\.([A-Za-z0-9_-]{43})$/.exec(text ?? '')?.slice(1, 3);
-let inPage = '';
-function remembered() {
+const inPage = {};
+/** `guest`: the cart of this browser. `linked`: one of another device, whose link was opened here. */
+function remembered(which) {
   try {
-    return localStorage.getItem('guest') ?? '';
+    return localStorage.getItem(which) ?? '';
   } catch {
-    return inPage;
+    return inPage[which] ?? '';
   }
 }
-function remember(text) {
-  inPage = text;
+function remember(which, text) {
+  inPage[which] = text;
   try {
-    localStorage.setItem('guest', text);
+    localStorage.setItem(which, text);
   } catch {
     // The browser stores nothing. The cart says so, too.
   }
 }
+const say = (where, text) => {
+  element(where).textContent = text;
+};
+
+/** Anyone can make a link: what is put into its cart is seen by whoever has made it. */
+async function mayOpen() {
+  element('question').hidden = false;
+  say('state', 'Waiting for an answer');
+  const answer = await new Promise((resolve) => {
+    element('open').onclick = () => resolve(true);
+    element('keep').onclick = () => resolve(false);
+  });
+  element('question').hidden = true;
+  return answer;
+}
+
+const link = location.hash.slice(1);
+history.replaceState(null, '', '/');
+if (guestOf(link)) {
+  if (link === remembered('guest')) remember('linked', '');
+  else if (link !== remembered('linked') && (await mayOpen())) remember('linked', link);
+}
+/** The cart of another device, if this page shows one. It has a copy of its own: nothing of this browser's cart goes into it. */
+const linked = remembered('linked');
+element('back').hidden = !linked;
+element('back').onclick = () => {
+  remember('linked', '');
+  location.reload();
+};
 const isGone = ({ reason }) => reason === 'GUEST_CART_NOT_FOUND' || reason === 'GUEST_CART_MERGED';
 
 /** Sends a sync. The guest's cart is made with the first one: until then the cart needs no network. */
 async function send(body, signal) {
-  if (!guestOf(remembered())) {
+  if (!linked && !guestOf(remembered('guest'))) {
     const { guestCartId, guestToken } = await post('/v1/guestCarts', {}, signal);
-    remember(`${guestCartId}.${guestToken}`);
+    remember('guest', `${guestCartId}.${guestToken}`);
   }
-  const guest = remembered();
+  const guest = linked || remembered('guest');
   element('share').href = `/#${guest}`;
   const [id, guestToken] = guestOf(guest);
   try {
     return await post(`/v1/guestCarts/${id}:sync`, { guestToken, ...body }, signal);
   } catch (error) {
-    if (isGone(error) && remembered() === guest) remember('');
+    if (isGone(error) && remembered('guest') === guest) remember('guest', '');
     throw error;
   }
 }
@@ -70,21 +100,13 @@ function show({ cart, isSent }) {
   element('state').textContent = isSent ? 'All sent' : 'Not sent yet';
 }
 
-const say = (where, text) => {
-  element(where).textContent = text;
-};
 /** What stays in the way until the next change. */
 const lasting = () =>
   cart.isKept ? '' : 'This browser lets the page store nothing: the cart lasts until the page is closed.';
 
-const cart = await openBrowserCart({ name: 'cart', send, onChange: show });
+const name = linked ? `cart ${guestOf(linked)[0]}` : 'cart';
+const cart = await openBrowserCart({ name, send, onChange: show });
 say('trouble', lasting());
-const linked = location.hash.slice(1);
-if (guestOf(linked) && linked !== remembered()) {
-  remember(linked);
-  await cart.sendAnew();
-}
-history.replaceState(null, '', '/');
 show(await cart.read());
 
 let timer;
@@ -99,8 +121,8 @@ async function sync() {
   } catch (error) {
     delayMs = Math.min(2 * delayMs, mostMs);
     say('network', `Not synchronised: ${error.message}`);
-    // What this copy has goes into another cart.
-    if (isGone(error)) await cart.sendAnew();
+    // What this copy has goes into another cart; that of another device is over.
+    if (isGone(error) && !linked) await cart.sendAnew();
   }
   clearTimeout(timer);
   timer = setTimeout(sync, delayMs * (0.5 + Math.random() / 2));

@@ -62,6 +62,8 @@ describeInBrowser([...servers], 'the offline cart in a browser', (chromium) => {
     tab.evaluate(`[...document.querySelectorAll('li')].find((line) => line.textContent.startsWith('${product} '))
       .querySelector('button').click()`);
 
+  const press = (tab: Tab, button: string) => tab.evaluate(`document.getElementById('${button}').click()`);
+
   const linesIn = (tab: Tab) =>
     tab.evaluate<string[]>(
       "[...document.querySelectorAll('#lines li')].map((line) => line.firstChild.textContent.trim())",
@@ -75,8 +77,9 @@ describeInBrowser([...servers], 'the offline cart in a browser', (chromium) => {
   }
 
   /** The guest's cart as another device gets it from the server. */
-  async function onServer(tab: Tab): Promise<{ lines: string[]; note: unknown }> {
-    const [guestCartId, guestToken] = (await guestOf(tab)).split('.');
+  const onServer = async (tab: Tab) => inCartOf(await guestOf(tab));
+  async function inCartOf(guest: string): Promise<{ lines: string[]; note: unknown }> {
+    const [guestCartId, guestToken] = guest.split('.');
     const request = { guestCartId, guestToken, deviceId: newId(), changes: '' };
     const { body } = await system.api.call('SyncGuestCart', request);
     const cart = decodeCart(Buffer.from(body.changes, 'base64url'));
@@ -107,6 +110,7 @@ describeInBrowser([...servers], 'the offline cart in a browser', (chromium) => {
       await add(phone, 'TEA');
       await shows(phone, ['MUG-1 x 2', 'TEA x 1'], 'All sent');
       const laptop = await open({ context: await browser.newContext(), hash: `#${await guestOf(phone)}` });
+      await press(laptop, 'open');
       await shows(laptop, ['MUG-1 x 2', 'TEA x 1'], 'All sent');
 
       for (const tab of [phone, laptop]) await tab.cutNetwork(true);
@@ -126,6 +130,35 @@ describeInBrowser([...servers], 'the offline cart in a browser', (chromium) => {
       for (const tab of [phone, laptop]) await shows(tab, lines, 'All sent');
       expect(await onServer(phone)).toEqual({ lines, note: 'Ring twice' });
       await phone.until("document.getElementById('note').elements.text.value === 'Ring twice'");
+    },
+    testMs,
+  );
+
+  it(
+    'a link to the cart of another device asks first, and takes nothing of the own cart along',
+    async () => {
+      const context = await browser.newContext();
+      const own = await open({ context });
+      await add(own, 'MUG-1');
+      await submit(own, 'note', 'text', 'Ring twice');
+      await shows(own, ['MUG-1 x 1'], 'All sent');
+      const { body: made } = await system.api.call('CreateGuestCart', {});
+      const others = `${made.guestCartId}.${made.guestToken}`;
+
+      const kept = await open({ context, hash: `#${others}` });
+      expect(await linesIn(kept)).toEqual([]);
+      await press(kept, 'keep');
+      await shows(kept, ['MUG-1 x 1'], 'All sent');
+      const opened = await open({ context, hash: `#${others}` });
+      await press(opened, 'open');
+      await shows(opened, [], 'All sent');
+      await add(opened, 'TEA');
+      await shows(opened, ['TEA x 1'], 'All sent');
+      expect(await inCartOf(others)).toEqual({ lines: ['TEA x 1'], note: undefined });
+
+      await press(opened, 'back');
+      await shows(opened, ['MUG-1 x 1'], 'All sent');
+      expect(await onServer(opened)).toEqual({ lines: ['MUG-1 x 1'], note: 'Ring twice' });
     },
     testMs,
   );

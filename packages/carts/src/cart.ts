@@ -104,21 +104,21 @@ export interface By {
   nowMs: number;
 }
 
-/** Devices may have taken away the same pieces of a line, so that it has fewer than none. What is added to it next counts from none. */
+/** Devices may have taken away the same pieces of a line, so that nothing is left, or less: then it is removed. */
 export function atLeastNone(cart: Cart, key: string): Cart {
   return sumOf(cart.lines.get(key)) > 0 ? cart : removeLine(cart, key);
 }
 
-/** Adds pieces; fewer than none takes them away, as far as there are some. */
+/** Adds pieces; fewer than none takes them away. To take the last one away removes the line: what others add at the same time stays. */
 export function addToLine(cart: Cart, key: string, pieces: number, { device, nowMs }: By): Cart {
   const from = atLeastNone(cart, key);
   const line = new Map(from.lines.get(key));
-  const change = Math.max(pieces, -Math.max(0, sumOf(line)));
+  if (sumOf(line) + pieces <= 0) return removeLine(from, key);
   const own = line.get(device);
   // A new entry leaves out a number, which it calls removed: whoever still has an older entry of the device forgets its pieces.
   const seq = (cart.seen.get(device) ?? 0) + (own ? 1 : 2);
   const { removedSeq, removedTotal, total } = own ?? { removedSeq: seq - 1, removedTotal: 0, total: 0 };
-  line.set(device, { seq, total: total + change, at: nowMs, removedSeq, removedTotal });
+  line.set(device, { seq, total: total + pieces, at: nowMs, removedSeq, removedTotal });
   return {
     ...from,
     seen: new Map(from.seen).set(device, seq),

@@ -143,6 +143,15 @@ test('a device that takes pieces away twice is not below none: what is added the
   expect(quantityOf(addToLine(both, 'A', 1, by(3)).lines.get('A'))).toBe(1);
 });
 
+test('to take the last piece away is a removal: a piece that others add at the same time stays', () => {
+  const by = (n: number) => ({ device: deviceOf(n), nowMs: n });
+  const start = addToLine(emptyCart(), 'A', 1, by(0));
+  const takers = [0, 1].map((n) => addToLine(start, 'A', -1, by(n)));
+  const all = [...takers, addToLine(start, 'A', 1, by(2))].reduce(merge);
+  expect(linesOf(all)).toEqual([{ key: 'A', quantity: 1 }]);
+  expect(addToLine(emptyCart(), 'A', -1, by(0))).toEqual(emptyCart());
+});
+
 test('10,000 changes stay under 20 kB', () => {
   let cart = emptyCart();
   for (let n = 0; n < 10_000; n++) {

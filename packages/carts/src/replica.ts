@@ -2,20 +2,12 @@
  * A device's copy of a cart. It changes the copy at once, also offline for days, and sends what the server lacks when it can. A sync that
  * was lost on the way, or whose answer was, is sent again: it changes nothing twice.
  */
-import {
-  addToLine,
-  type Cart,
-  contribution,
-  emptyCart,
-  isRemoved,
-  type Line,
-  merge,
-  quantityOf,
-  removeLine,
-} from './cart.ts';
+import { addToLine, type Cart, type Entry, emptyCart, isRemoved, type Line, merge } from './cart.ts';
 import { restampFields } from './fields.ts';
 
 export interface Replica {
+  /** Of the cart that it is a copy of, as the server has answered it; empty before the first sync. */
+  cartUid: string;
   /** A UUIDv7 that only this copy has: another cart, or a copy that was begun anew, has another one. */
   device: string;
   /** What the device knows. */
@@ -27,7 +19,7 @@ export interface Replica {
 }
 
 export function newReplica(device: string): Replica {
-  return { device, cart: emptyCart(), confirmed: emptyCart(), version: 0 };
+  return { cartUid: '', device, cart: emptyCart(), confirmed: emptyCart(), version: 0 };
 }
 
 /** What `cart` has and `known` lacks. Merged with `known`, it gives `cart`. */
@@ -64,6 +56,8 @@ export function hasPending(replica: Replica): boolean {
 export interface Answer {
   /** The version that the request named: of 0 the answer is the whole cart. */
   base: number;
+  /** Absent from servers that know none. */
+  cartUid?: string;
   version: number;
   changes: Cart;
 }
@@ -72,7 +66,8 @@ export interface Answer {
  * The copy after a sync: `sent` has arrived. Removed lines that the server knows are forgotten. Answers may arrive in any order: of one that
  * a later one has overtaken, only that `sent` has arrived is news.
  */
-export function received(replica: Replica, sent: Cart, { base, version, changes: answered }: Answer): Replica {
+export function received(replica: Replica, sent: Cart, answer: Answer): Replica {
+  const { base, cartUid = replica.cartUid, version, changes: answered } = answer;
   const isOvertaken = version < replica.version;
   // It lacks lines that were added since, and has some that are forgotten since.
   const changes = isOvertaken ? emptyCart() : answered;
@@ -88,7 +83,9 @@ export function received(replica: Replica, sent: Cart, { base, version, changes:
   }
   // Also what was sent long ago and is forgotten since.
   for (const key of confirmed.lines.keys()) if (!cart.lines.has(key)) confirmed.lines.delete(key);
-  return { ...replica, cart, confirmed, version: Math.max(version, replica.version) };
+  // Each answer has the numbers of all devices that the server still knows.
+  if (!isOvertaken) for (const { seen } of [cart, confirmed]) dropForgotten(seen, changes.seen, replica.device);
+  return { ...replica, cartUid, cart, confirmed, version: Math.max(version, replica.version) };
 }
 
 /** Drops what the whole cart lacks, also of others, and was sent: it was removed and is forgotten, or the server has lost it. */
@@ -101,9 +98,14 @@ function dropGone(lines: Map<string, Line>, whole: Map<string, Line>, unsent: Ma
   }
 }
 
-/** The copy as one that has sent nothing yet: for the customer's cart after a login, or when the server has lost what it had. */
+/** Drops the devices that the server has forgotten: over years there are more of them than a cart can have. */
+function dropForgotten(seen: Map<string, number>, known: Map<string, number>, own: string): void {
+  for (const device of seen.keys()) if (device !== own && !known.has(device)) seen.delete(device);
+}
+
+/** The copy as one that has sent nothing yet: for another guest's cart, or when the server has lost what it had. */
 export function unconfirmed(replica: Replica): Replica {
-  return { ...replica, confirmed: emptyCart(), version: 0 };
+  return { ...replica, cartUid: '', confirmed: emptyCart(), version: 0 };
 }
 
 /** The copy with nothing that it has not sent dated after `nowMs`: for a device that finds that its clock was ahead. */
@@ -121,7 +123,8 @@ export function redated(replica: Replica, nowMs: number): Replica {
 }
 
 /**
- * The copy anew over the server's cart, under another device's id, when the server has forgotten what the old copy was based on.
+ * The copy anew over the server's cart, under another device's id, when the server has forgotten what the old copy was based on, or has
+ * another cart: after a login.
  * What the device has added, taken away and removed since its last sync is done again.
  */
 export function rebased(replica: Replica, server: Omit<Answer, 'base'>, device: string, nowMs: number): Replica {
@@ -130,22 +133,39 @@ export function rebased(replica: Replica, server: Omit<Answer, 'base'>, device: 
   // The server may have got what it has not confirmed, and others may have removed it since.
   const arrived = cart.seen.get(former) ?? 0;
   for (const [key, line] of own.lines) {
-    const before = confirmed.lines.get(key);
-    const has = contributed(latestOf(former, before, cart.lines.get(key)), former);
-    const added = (line.get(former)?.seq ?? 0) > arrived ? contributed(line, former) - has : 0;
-    if (quantityOf(before) > 0 && quantityOf(line) === 0) cart = removeLine(cart, key);
-    else if (added !== 0) cart = addToLine(cart, key, added, { device, nowMs });
+    const there = cart.lines.get(key);
+    if (there) cart = { ...cart, lines: new Map(cart.lines).set(key, withRemovals(there, line)) };
+    const mine = line.get(former);
+    if (!mine) continue;
+    // The latest of the device's changes that are counted already, or were removed.
+    const known = [confirmed.lines.get(key)?.get(former), there?.get(former)].reduce<Change>(
+      (last, entry) => (entry && entry.seq > last.seq ? entry : last),
+      removedAt(mine),
+    );
+    if (mine.seq > Math.max(arrived, known.seq) && mine.total !== known.total)
+      cart = addToLine(cart, key, mine.total - known.total, { device, nowMs });
   }
   const { fields } = merge(cart, { ...emptyCart(), fields: changesSince(own, confirmed).fields });
-  return { device, cart: { ...cart, fields }, confirmed: server.changes, version: server.version };
+  const { cartUid = '', version, changes } = server;
+  return { cartUid, device, cart: { ...cart, fields }, confirmed: changes, version };
 }
 
-/** That of two lines which has the later change of the device. */
-function latestOf(device: string, before: Line | undefined, there: Line | undefined): Line | undefined {
-  return (there?.get(device)?.seq ?? 0) > (before?.get(device)?.seq ?? 0) ? there : before;
+/** A change of a device, and its total then. */
+type Change = Pick<Entry, 'seq' | 'total'>;
+
+function removedAt({ removedSeq, removedTotal }: Entry): Change {
+  return { seq: removedSeq, total: removedTotal };
 }
 
-function contributed(line: Line | undefined, device: string): number {
-  const entry = line?.get(device);
-  return entry ? contribution(entry) : 0;
+/** The server's line with what the copy's has removed: of each device the changes that the copy has seen, and no others. */
+function withRemovals(there: Line, line: Line): Line {
+  const removed = new Map(there);
+  for (const [device, entry] of there) {
+    const own = line.get(device);
+    if (!own || own.removedSeq <= entry.removedSeq) continue;
+    // Of the device's own changes the server may lack some that were removed with the others.
+    const { seq, total } = own.removedSeq < entry.seq ? removedAt(own) : entry;
+    removed.set(device, { ...entry, removedSeq: seq, removedTotal: total });
+  }
+  return removed;
 }

@@ -1,7 +1,7 @@
 /** Carts of customers and guests on a real PostgreSQL. */
-import { addToLine, emptyCart, linesOf } from '@caudal/carts/cart.ts';
+import { addToLine, emptyCart, linesOf, removeLine } from '@caudal/carts/cart.ts';
 import { decodeCart, encodeCart } from '@caudal/carts/encoding.ts';
-import { newReplica, pendingChanges, type Replica, received, unconfirmed } from '@caudal/carts/replica.ts';
+import { newReplica, pendingChanges, type Replica, rebased, received, unconfirmed } from '@caudal/carts/replica.ts';
 import {
   AddToCartRequest,
   CartLineProblem,
@@ -10,6 +10,7 @@ import {
   SetCartFieldRequest,
   SetCartQuantityRequest,
   SyncCartRequest,
+  type SyncCartResponse,
 } from '@caudal/contract/gen/caudal/carts/v1/carts.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { refusalOf, testCall } from '@caudal/testing/call.ts';
@@ -39,9 +40,13 @@ describeWith(['postgres'], 'carts', () => {
 
   const request = (copy: Replica, changes = pendingChanges(copy)) => ({
     deviceId: copy.device,
+    cartUid: copy.cartUid,
     baseVersion: BigInt(copy.version),
     confirmedChange: BigInt(copy.confirmed.seen.get(copy.device) ?? 0),
     changes: textOf(encodeCart(changes)),
+  });
+  const answerOf = ({ cartUid, version, changes }: SyncCartResponse) => ({
+    ...{ cartUid, version: Number(version), changes: cartOf(changes) },
   });
   async function synced(copy: Replica, customerId: string, carts = world.carts): Promise<Replica> {
     const sent = pendingChanges(copy);
@@ -51,8 +56,7 @@ describeWith(['postgres'], 'carts', () => {
     );
     return received(copy, sent, {
       base: copy.version,
-      version: Number(answer.version),
-      changes: cartOf(answer.changes),
+      ...answerOf(answer),
     });
   }
   const adding = (copy: Replica, productId: string, pieces: number): Replica => ({
@@ -93,6 +97,17 @@ describeWith(['postgres'], 'carts', () => {
     );
     expect(await quantitiesOf('eve')).toEqual({ MUG: 500, TEA: 500 });
   }, 60_000);
+
+  test('a cart that was deleted and made anew shows an old copy all of it', async () => {
+    await add('sue', 'MUG', 1);
+    const reader = await synced(newReplica(newId()), 'sue');
+    await world.database.query({ text: "DELETE FROM carts WHERE cart_id = 'c/sue'" });
+    for (const product of ['TEA', 'POT']) await add('sue', product, 1);
+    expect(await refusalOf(synced(reader, 'sue'))).toMatchObject({ reason: 'CART_DEVICE_EXPIRED' });
+    const old = SyncCartRequest.fromPartial({ customerId: 'sue', ...request(reader), cartUid: '' });
+    // One that does not say which cart it is of is judged by its version alone.
+    expect(linesOf(cartOf((await world.carts.syncCart(old, testCall())).changes))).toHaveLength(1);
+  });
 
   test('quantities and fields are set, and what is wrong is refused with the field', async () => {
     await add('fay', 'MUG', 2);
@@ -183,7 +198,13 @@ describeWith(['postgres'], 'carts', () => {
       const device = newId();
       for (const [productId, quantity] of Object.entries(pieces))
         cart = addToLine(cart, productId, quantity, { device, nowMs: Date.now() });
-      const sent = { deviceId: device, baseVersion: 0n, confirmedChange: 0n, changes: textOf(encodeCart(cart)) };
+      const sent = {
+        deviceId: device,
+        cartUid: '',
+        baseVersion: 0n,
+        confirmedChange: 0n,
+        changes: textOf(encodeCart(cart)),
+      };
       await world.guests.syncGuestCart({ ...guest, ...sent }, testCall());
       return guest;
     };
@@ -191,7 +212,7 @@ describeWith(['postgres'], 'carts', () => {
       world.carts.mergeGuestCart({ customerId, ...guest, rule }, testCall());
     const ask = (guest: { guestCartId: string; guestToken: string }) =>
       world.guests.syncGuestCart(
-        { ...guest, deviceId: newId(), baseVersion: 0n, confirmedChange: 0n, changes: '' },
+        { ...guest, deviceId: newId(), cartUid: '', baseVersion: 0n, confirmedChange: 0n, changes: '' },
         testCall(),
       );
 
@@ -256,20 +277,89 @@ describeWith(['postgres'], 'carts', () => {
       expect(pieces.filter(({ MUG }) => MUG === undefined)).toHaveLength(1);
     });
 
-    test('keeps on from the device that was offline at the login', async () => {
-      const device = newReplica(newId());
+    /** A guest's cart with the copy that has made it. */
+    async function guestOf(begun: Replica) {
       const guest = await world.guests.createGuestCart({}, testCall());
-      let copy = adding(device, 'MUG', 1);
-      const sent = pendingChanges(copy);
-      const answer = await world.guests.syncGuestCart({ ...guest, ...request(copy, sent) }, testCall());
-      copy = received(copy, sent, {
-        base: copy.version,
-        version: Number(answer.version),
-        changes: cartOf(answer.changes),
+      const sent = pendingChanges(begun);
+      const answer = await world.guests.syncGuestCart({ ...guest, ...request(begun, sent) }, testCall());
+      return { guest, copy: received(begun, sent, { base: begun.version, ...answerOf(answer) }) };
+    }
+    /** What a browser's copy does: it begins anew if that is asked for. */
+    async function goesOn(copy: Replica, customerId: string): Promise<Replica> {
+      const refusal = await refusalOf(synced(copy, customerId));
+      expect(refusal).toEqual({ code: 'FAILED_PRECONDITION', reason: 'CART_DEVICE_EXPIRED' });
+      const begun = newReplica(newId());
+      const answer = await world.carts.syncCart(
+        SyncCartRequest.fromPartial({ customerId, ...request(begun) }),
+        testCall(),
+      );
+      return synced(rebased(copy, answerOf(answer), begun.device, Date.now()), customerId);
+    }
+    const removing = (copy: Replica, key: string): Replica => ({ ...copy, cart: removeLine(copy.cart, key) });
+    const shown = ({ cart }: Replica) => Object.fromEntries(linesOf(cart).map(({ key, quantity }) => [key, quantity]));
+    /** Removes a line of the customer's cart on a device that confirms it. */
+    async function removedBy(laptop: Replica, customerId: string, key: string): Promise<void> {
+      let copy = await synced(laptop, customerId);
+      copy = await synced(removing(copy, key), customerId);
+      await synced(copy, customerId);
+    }
+    /** The id of a copy that expires in two minutes, unless it is there until then. */
+    const oldId = () => {
+      const hex = (world.clock().getTime() - 30 * 86_400_000 + 60_000).toString(16).padStart(12, '0');
+      return `${hex.slice(0, 8)}-${hex.slice(8)}${newId().slice(13)}`;
+    };
+
+    test('whose page ends in the middle of the login goes on with all of the customer cart', async () => {
+      for (let n = 0; n < 10; n++) await add('nia', `P${n}`, 1);
+      const { guest, copy } = await guestOf(adding(newReplica(newId()), 'MUG', 1));
+      await merge('nia', guest, LoginRule.LOGIN_RULE_SUM);
+      // Nobody has told the copy of the login.
+      const after = await goesOn(adding(copy, 'MUG', 1), 'nia');
+      expect(shown(after)).toEqual(await quantitiesOf('nia'));
+      expect(shown(after)).toMatchObject({ MUG: 2, P0: 1, P9: 1 });
+      // From now on it is a copy of the customer's cart as any other.
+      expect(shown(await synced(adding(after, 'MUG', 1), 'nia'))).toMatchObject({ MUG: 3 });
+      expect(Object.keys(await quantitiesOf('nia'))).toHaveLength(11);
+    });
+
+    // Pages that were made before copies knew which cart they are of send all of the copy again.
+    describe.each([
+      ['begins anew', goesOn],
+      ['is sent again', (copy: Replica, customerId: string) => synced(unconfirmed(copy), customerId)],
+    ])('whose copy %s after the login', (way, goOn) => {
+      const customer = (name: string) => `${name} ${way}`.replaceAll(' ', '-');
+
+      test('has removed a line before: it stays removed', async () => {
+        const { guest, copy } = await guestOf(adding(newReplica(oldId()), 'MUG', 2));
+        world.pass(120_000);
+        await merge(customer('pia'), guest, LoginRule.LOGIN_RULE_SUM);
+        expect(shown(await goOn(removing(copy, 'MUG'), customer('pia')))).toEqual({});
+        expect(await quantitiesOf(customer('pia'))).toEqual({});
       });
+
+      test('adds a piece of what was removed meanwhile: there is one', async () => {
+        const { guest, copy } = await guestOf(adding(newReplica(newId()), 'MUG', 2));
+        await merge(customer('quy'), guest, LoginRule.LOGIN_RULE_SUM);
+        await removedBy(newReplica(newId()), customer('quy'), 'MUG');
+        expect(shown(await goOn(adding(copy, 'MUG', 1), customer('quy')))).toEqual({ MUG: 1 });
+        expect(await quantitiesOf(customer('quy'))).toEqual({ MUG: 1 });
+      });
+
+      test('is old, and has nothing new: what was removed meanwhile stays away', async () => {
+        const { guest, copy } = await guestOf(adding(newReplica(oldId()), 'MUG', 2));
+        world.pass(120_000);
+        await merge(customer('ray'), guest, LoginRule.LOGIN_RULE_SUM);
+        await removedBy(newReplica(newId()), customer('ray'), 'MUG');
+        expect(shown(await goOn(copy, customer('ray')))).toEqual({});
+        expect(await quantitiesOf(customer('ray'))).toEqual({});
+      });
+    });
+
+    test('keeps on from the device that was offline at the login', async () => {
+      const { guest, copy } = await guestOf(adding(newReplica(newId()), 'MUG', 1));
       await merge('mia', guest, LoginRule.LOGIN_RULE_SUM);
-      copy = await synced(unconfirmed(adding(copy, 'MUG', 2)), 'mia');
-      expect(linesOf(copy.cart)).toEqual([{ key: 'MUG', quantity: 3 }]);
+      const after = await synced(unconfirmed(adding(copy, 'MUG', 2)), 'mia');
+      expect(shown(after)).toEqual({ MUG: 3 });
       expect(await quantitiesOf('mia')).toEqual({ MUG: 3 });
     });
   });

@@ -333,7 +333,7 @@ describeWith(['postgres'], 'checkout', () => {
     const guest = await world.guests.createGuestCart({}, testCall());
     const ask = () =>
       world.guests.syncGuestCart(
-        { ...guest, deviceId: newId(), baseVersion: 0n, confirmedChange: 0n, changes: '' },
+        { ...guest, deviceId: newId(), cartUid: '', baseVersion: 0n, confirmedChange: 0n, changes: '' },
         testCall(),
       );
     await ask();

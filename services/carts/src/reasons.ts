@@ -5,12 +5,12 @@ export const reasons = {
   CART_DEVICE_EXPIRED: {
     code: 'FAILED_PRECONDITION',
     meaning:
-      'What this copy of the cart is based on is forgotten: it has not been synchronised for 30 days, or too much was removed since. Take the cart anew under another device id (base_version 0), and do again what the copy has not sent.',
+      'What this copy of the cart is based on is forgotten: it has not been synchronised for 30 days, or too much was removed since; or `cart_uid` names another cart, such as the one of a guest before a login. Take the cart anew under another device id (base_version 0, no cart_uid), and do again what the copy has not sent. `metadata.server_time` has the clock of the server, by which the id must not be older than 30 days.',
   },
   CART_CHANGES_LOST: {
     code: 'FAILED_PRECONDITION',
     meaning:
-      'The server lacks changes that it has confirmed: a fail-over has lost them. Send all that the copy has, with base_version and confirmed_change 0.',
+      'The server lacks changes that it has confirmed: a fail-over has lost them. Send all that the copy has, with base_version and confirmed_change 0 and no cart_uid.',
   },
   CART_CLOCK_AHEAD: {
     code: 'FAILED_PRECONDITION',

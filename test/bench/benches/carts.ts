@@ -49,13 +49,18 @@ function add({ api }: Carts, customerId: string, productId: string) {
 async function synced({ api }: Carts, copy: Replica, customerId: string): Promise<{ copy: Replica; bytes: number }> {
   const sent = pendingChanges(copy);
   const changes = textOf(sent);
-  const { device, version, confirmed } = copy;
-  const request = { customerId, deviceId: device, baseVersion: BigInt(version), changes };
+  const { device, cartUid, version, confirmed } = copy;
+  const request = { customerId, deviceId: device, cartUid, baseVersion: BigInt(version), changes };
   const confirmedChange = BigInt(confirmed.seen.get(device) ?? 0);
   const answer = await api.syncCart({ ...request, confirmedChange }, testCall());
   const news = decodeCart(Buffer.from(answer.changes, 'base64url'));
   return {
-    copy: received(copy, sent, { base: version, version: Number(answer.version), changes: news }),
+    copy: received(copy, sent, {
+      base: version,
+      cartUid: answer.cartUid,
+      version: Number(answer.version),
+      changes: news,
+    }),
     bytes: changes.length + answer.changes.length,
   };
 }

@@ -22,6 +22,7 @@ import { inTurn } from './in-turn.ts';
 /** The body of SyncCart or SyncGuestCart, without what names the cart. */
 export interface SyncBody {
   deviceId: string;
+  cartUid: string;
   baseVersion: string;
   confirmedChange: string;
   changes: string;
@@ -29,6 +30,7 @@ export interface SyncBody {
 
 /** What is answered. */
 export interface SyncAnswer {
+  cartUid?: string;
   version: string;
   changes: string;
   serverTime: string;
@@ -55,8 +57,8 @@ export interface BrowserCartOptions {
   onDropped?(): void;
   /** The device's clock. */
   nowMs?(): number;
-  /** Makes UUIDv7s. */
-  newId?(): string;
+  /** Makes UUIDv7s of this time. */
+  newId?(nowMs: number): string;
 }
 
 export interface BrowserCart {
@@ -70,7 +72,7 @@ export interface BrowserCart {
   change(act: (cart: Cart, by: By) => Cart): Promise<Shown>;
   /** Sends what was not sent, and takes what the copy lacks. Throws what `send` has thrown; nothing is lost then. */
   sync(): Promise<Shown>;
-  /** From now on the server is one that has nothing of this copy: after a login, or if the guest's cart has expired. */
+  /** From now on the server is one that has nothing of this copy: if the guest's cart has expired. A login needs none: `sync` notices it. */
   sendAnew(): Promise<Shown>;
   close(): void;
 }
@@ -94,14 +96,21 @@ export async function openBrowserCart(options: BrowserCartOptions): Promise<Brow
   const { name, send, onChange, onDropped, nowMs = Date.now, newId = newDeviceId } = options;
   const tabs = new BroadcastChannel(name);
   let isOpen = true;
-  const storage = await openCopyStorage(name, () => onDropped?.());
+  const storage = await openCopyStorage(name, dropped);
+
+  function dropped(): void {
+    if (!isOpen) return;
+    isOpen = false;
+    tabs.close();
+    onDropped?.();
+  }
 
   /** Changes the copy in one transaction, so that no two tabs give the same number to two changes. */
   async function update(act: (copy: Copy) => Copy): Promise<Copy> {
     let after: Copy | undefined;
     let isNew = false;
     await storage.update((kept) => {
-      after = act(kept ? copyOf(kept) : { ...newReplica(newId()), epoch: 0, clockAheadMs: 0 });
+      after = act(kept ? copyOf(kept) : { ...newReplica(newId(nowMs())), epoch: 0, clockAheadMs: 0 });
       const next = keptOf(after);
       isNew = !kept || !isSame(kept, next);
       return isNew ? next : undefined;
@@ -118,15 +127,17 @@ export async function openBrowserCart(options: BrowserCartOptions): Promise<Brow
     return shownOf(kept ? copyOf(kept) : await update((copy) => copy));
   }
 
-  async function ask({ device, version, confirmed, clockAheadMs }: Copy, changes: Cart) {
+  async function ask({ device, cartUid, version, confirmed, clockAheadMs }: Copy, changes: Cart) {
     const body: SyncBody = {
       deviceId: device,
+      cartUid,
       baseVersion: String(version),
       confirmedChange: String(confirmed.seen.get(device) ?? 0),
       changes: toBase64Url(encodeCart(changes)),
     };
     const answer = await send(body, AbortSignal.timeout(sendMs));
     return {
+      cartUid: answer.cartUid,
       version: Number(answer.version),
       changes: decodeCart(fromBase64Url(answer.changes)),
       clockAheadMs: aheadOf(answer.serverTime, clockAheadMs),
@@ -149,9 +160,10 @@ export async function openBrowserCart(options: BrowserCartOptions): Promise<Brow
     );
   }
 
-  /** Takes the cart anew under another device's id. */
-  async function beginAnew(former: Copy): Promise<Copy> {
-    const device = newId();
+  /** Takes the cart anew under another device's id, which is of the server's time: a clock that is behind would make one that has expired. */
+  async function beginAnew(former: Copy, serverTime: string | undefined): Promise<Copy> {
+    const aheadMs = serverTime ? aheadOf(serverTime, former.clockAheadMs) : former.clockAheadMs;
+    const device = newId(nowMs() - aheadMs);
     const { clockAheadMs, ...server } = await ask({ ...former, ...newReplica(device) }, emptyCart());
     return update((now) => {
       if (now.epoch !== former.epoch) return now;
@@ -173,7 +185,7 @@ export async function openBrowserCart(options: BrowserCartOptions): Promise<Brow
   /** The copy after what a refusal asks for, ready for another attempt. Throws the error if it asks for nothing. */
   async function mended(copy: Copy, error: unknown): Promise<Copy> {
     const { reason, metadata } = error as { reason?: string; metadata?: { server_time?: string } };
-    if (reason === 'CART_DEVICE_EXPIRED') return beginAnew(copy);
+    if (reason === 'CART_DEVICE_EXPIRED') return beginAnew(copy, metadata?.server_time);
     if (reason === 'CART_CHANGES_LOST') return sendAnew();
     if (reason === 'CART_CLOCK_AHEAD' && metadata?.server_time) return correctClock(metadata.server_time);
     throw error;
@@ -191,8 +203,10 @@ export async function openBrowserCart(options: BrowserCartOptions): Promise<Brow
     }
   }
 
-  tabs.onmessage = () => {
-    read().then(onChange, () => {});
+  tabs.onmessage = ({ data }) => {
+    if (data !== 'dropped') return void read().then(onChange, () => {});
+    storage.close();
+    dropped();
   };
   /** A sync that has not begun: it will send what changes until then. */
   let waiting: Promise<Shown> | undefined;
@@ -226,22 +240,23 @@ function shownOf(copy: Copy): Shown {
   return { cart: copy.cart, isSent: !hasPending(copy) };
 }
 
-function copyOf({ cart, confirmed, ...rest }: Kept): Copy {
-  return { ...rest, cart: decodeCart(cart), confirmed: decodeCart(confirmed) };
+function copyOf({ cartUid = '', cart, confirmed, ...rest }: Kept): Copy {
+  return { cartUid, ...rest, cart: decodeCart(cart), confirmed: decodeCart(confirmed) };
 }
 
 /** Throws a RangeError if the cart has become too large to be read again. */
-function keptOf({ device, version, epoch, clockAheadMs, ...carts }: Copy): Kept {
+function keptOf({ cartUid, device, version, epoch, clockAheadMs, ...carts }: Copy): Kept {
   const cart = encodeCart(carts.cart);
   const confirmed = encodeCart(carts.confirmed);
   for (const bytes of [cart, confirmed]) decodeCart(bytes);
-  return { device, version, epoch, clockAheadMs, cart, confirmed };
+  return { cartUid, device, version, epoch, clockAheadMs, cart, confirmed };
 }
 
 function isSame(a: Kept, b: Kept): boolean {
   const isEqual = (one: Uint8Array, other: Uint8Array) =>
     one.length === other.length && one.every((byte, at) => byte === other[at]);
   return (
+    a.cartUid === b.cartUid &&
     a.device === b.device &&
     a.version === b.version &&
     a.epoch === b.epoch &&

@@ -3,6 +3,8 @@ import { deleteDB, type IDBPDatabase, openDB } from 'idb';
 
 /** A copy as it is stored. */
 export interface Kept {
+  /** Absent from copies of versions that knew none. */
+  cartUid?: string;
   device: string;
   version: number;
   /** Bytes of carts. */
@@ -38,8 +40,12 @@ export async function openCopyStorage(name: string, onDropped: () => void): Prom
   let database: Promise<Database> | undefined;
   let isEnded = false;
 
-  async function open(): Promise<Database> {
+  function assertOpen(): void {
     if (isEnded) throw new Error("The browser's copy of this cart was closed.");
+  }
+
+  async function open(): Promise<Database> {
+    assertOpen();
     database ??= openDatabase().catch((error) => {
       database = undefined;
       throw error;
@@ -76,7 +82,19 @@ export async function openCopyStorage(name: string, onDropped: () => void): Prom
   try {
     await open();
   } catch {
-    return inMemory();
+    let kept: Kept | undefined;
+    return {
+      isKept: false,
+      async read() {
+        assertOpen();
+        return kept;
+      },
+      async update(act) {
+        assertOpen();
+        kept = act(kept) ?? kept;
+      },
+      close: end,
+    };
   }
   return {
     isKept: true,
@@ -102,20 +120,12 @@ export async function openCopyStorage(name: string, onDropped: () => void): Prom
   };
 }
 
-function inMemory(): CopyStorage {
-  let kept: Kept | undefined;
-  return {
-    isKept: false,
-    read: async () => kept,
-    async update(act) {
-      kept = act(kept) ?? kept;
-    },
-    close() {},
-  };
-}
-
 /** Deletes the copy, in all tabs: for a logout, so that the next user of the browser does not see it. */
 export async function deleteBrowserCart(name: string): Promise<void> {
+  // Copies in memory have no database that is deleted under them.
+  const tabs = new BroadcastChannel(name);
+  tabs.postMessage('dropped');
+  tabs.close();
   if (hasIndexedDb()) await within(deleteDB(name));
 }
 

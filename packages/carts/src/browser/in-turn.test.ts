@@ -1,6 +1,6 @@
 /** Turns of tabs; in Node, Web Locks are the same. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { expect, test } from '@jest/globals';
+import { expect, jest, test } from '@jest/globals';
 import { inTurn } from './in-turn.ts';
 
 test('one at a time', async () => {
@@ -23,6 +23,21 @@ test('one that never ends its turn stops nobody for long', async () => {
   expect(await inTurn(name, 50, async () => 'done')).toBe('done');
   end();
   await stopped;
+});
+
+test('without Web Locks the work begins as well, but not before the call has returned', async () => {
+  const without = jest.replaceProperty(globalThis, 'navigator', {} as Navigator);
+  try {
+    let hasBegun = false;
+    const turn = inTurn(`turn ${process.pid} d`, 30_000, async () => {
+      hasBegun = true;
+      return 'done';
+    });
+    expect(hasBegun).toBe(false);
+    expect(await turn).toBe('done');
+  } finally {
+    without.restore();
+  }
 });
 
 test('an error of the work is an error of the turn, and the work is not done twice', async () => {

@@ -2,7 +2,8 @@
 
 /**
  * Does it when no other tab of this origin does, or after `waitMs`: a tab may be stopped while it has its turn. So two at once must be
- * right as well, only more work. A tab that ends gives its turn back.
+ * right as well, only more work. A tab that ends gives its turn back. It never begins before this has returned, also where there are no
+ * Web Locks: on pages without https.
  */
 export async function inTurn<R>(name: string, waitMs: number, act: () => Promise<R>): Promise<R> {
   const locks = globalThis.navigator?.locks;
@@ -11,7 +12,10 @@ export async function inTurn<R>(name: string, waitMs: number, act: () => Promise
     hasBegun = true;
     return act();
   };
-  if (!locks) return begin();
+  if (!locks) {
+    await undefined;
+    return begin();
+  }
   try {
     return await locks.request(name, { signal: AbortSignal.timeout(waitMs) }, begin);
   } catch (error) {

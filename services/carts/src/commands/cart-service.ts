@@ -11,7 +11,15 @@ import { invalidField } from '@caudal/kernel/errors.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
 import { type Call, type Client, service } from '@caudal/rpc/types.ts';
 import { cartMessage } from '../cart-message.ts';
-import { answerTo, changedTo, isWorthWriting, type StoredCart, serverDevice, sync } from '../domain/stored-cart.ts';
+import {
+  answerTo,
+  changedTo,
+  isWorthWriting,
+  type StoredCart,
+  serverDevice,
+  sync,
+  withUid,
+} from '../domain/stored-cart.ts';
 import { type Products, withPrices } from '../prices.ts';
 import { ofRegistered } from '../registration.ts';
 import type { CartRow, CartStore } from '../store/cart-store.ts';
@@ -31,7 +39,7 @@ export interface CartDependencies extends CheckOutDependencies {
 }
 
 export function cartService(dependencies: CartDependencies) {
-  const { store, seals, customers, fields, clock } = dependencies;
+  const { store, seals, customers, fields, clock, ids } = dependencies;
   return service(CartServiceService, {
     async syncCart({ customerId, ...request }, call) {
       const key = await customerKey(seals, customerId);
@@ -75,7 +83,8 @@ export function cartService(dependencies: CartDependencies) {
           const now = clock();
           const cart = act(row.stored.cart, { device: serverDevice, nowMs: now.getTime() });
           const stored = withPrices(row.stored, changedTo(row.stored, cart, now), lines, found);
-          const after = stored === row.stored ? row : { ...row, exists: true, stored, changedAt: now };
+          const after =
+            stored === row.stored ? row : { ...row, exists: true, stored: withUid(stored, ids()), changedAt: now };
           return { row: after, reply: cartMessage(after, shown) };
         },
         repeat: (row) => cartMessage(row, shown),
@@ -113,9 +122,9 @@ function keyOf(productId: string, options: Record<string, string>): string {
 
 /** Merges what a copy has sent, and answers with what it lacks. */
 export async function syncRow(
-  { store, products, fields, clock }: Pick<CartDependencies, 'store' | 'products' | 'fields' | 'clock'>,
+  { store, products, fields, clock, ids }: Pick<CartDependencies, 'store' | 'products' | 'fields' | 'clock' | 'ids'>,
   key: CartKey,
-  request: { deviceId: string; baseVersion: bigint; confirmedChange: bigint; changes: string },
+  request: { deviceId: string; cartUid: string; baseVersion: bigint; confirmedChange: bigint; changes: string },
   call: Call,
   check: (row: CartRow) => void = () => {},
 ) {
@@ -127,6 +136,7 @@ export async function syncRow(
     version: BigInt(stored.version),
     changes: Buffer.from(encodeCart(answerTo(stored, baseVersion, before))).toString('base64url'),
     serverTime: clock(),
+    cartUid: stored.uid ?? '',
   });
   return store.change({
     key,
@@ -135,10 +145,10 @@ export async function syncRow(
       check(row);
       const now = clock();
       const sent = {
-        device: request.deviceId,
+        ...{ device: request.deviceId, cartUid: request.cartUid },
         ...{ baseVersion, changes, confirmedChange: Number(request.confirmedChange) },
       };
-      const synced = withPrices(row.stored, sync(row.stored, sent, fields, now), lines, found);
+      const synced = withUid(withPrices(row.stored, sync(row.stored, sent, fields, now), lines, found), ids());
       const isNews = synced.version > row.stored.version;
       const changedAt = isNews ? now : row.changedAt;
       const after = isWorthWriting(row.stored, synced, request.deviceId)

@@ -1,14 +1,13 @@
 /** Carts of guests: caudal.carts.v1.GuestCartService. */
 import { GuestCartServiceService } from '@caudal/contract/gen/caudal/carts/v1/carts.ts';
 import { refused } from '@caudal/kernel/errors.ts';
-import type { IdSource } from '@caudal/kernel/ids.ts';
 import { service } from '@caudal/rpc/types.ts';
 import type { CartRow } from '../store/cart-store.ts';
 import { guestKey, newGuestToken, noGuestCart } from '../store/keys.ts';
 import { type CartDependencies, syncRow } from './cart-service.ts';
 
 export function guestCartService(
-  dependencies: Pick<CartDependencies, 'store' | 'products' | 'fields' | 'clock'> & { ids: IdSource },
+  dependencies: Pick<CartDependencies, 'store' | 'products' | 'fields' | 'clock' | 'ids'>,
 ) {
   const { store, ids, clock } = dependencies;
   return service(GuestCartServiceService, {

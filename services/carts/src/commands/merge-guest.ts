@@ -14,7 +14,7 @@ import type { CustomerQueryServiceService } from '@caudal/contract/gen/caudal/cu
 import { refused } from '@caudal/kernel/errors.ts';
 import type { Call, Client } from '@caudal/rpc/types.ts';
 import { cartMessage } from '../cart-message.ts';
-import { changedTo, newCart, serverDevice } from '../domain/stored-cart.ts';
+import { changedTo, newCart, serverDevice, withUid } from '../domain/stored-cart.ts';
 import { ofRegistered } from '../registration.ts';
 import type { CartRow } from '../store/cart-store.ts';
 import { type CartKey, customerKey, guestKey, noGuestCart } from '../store/keys.ts';
@@ -27,11 +27,11 @@ const rules: Partial<Record<LoginRule, Rule>> = {
   [LoginRule.LOGIN_RULE_KEEP_THEIRS]: 'keep_theirs',
 };
 
-export interface MergeGuestDependencies extends Pick<ReserveDependencies, 'store' | 'seals' | 'clock'> {
+export interface MergeGuestDependencies extends Pick<ReserveDependencies, 'store' | 'seals' | 'clock' | 'ids'> {
   customers: Client<CustomerQueryServiceService>;
 }
 
-export function mergeGuestCart({ store, seals, customers, clock }: MergeGuestDependencies) {
+export function mergeGuestCart({ store, seals, customers, clock, ids }: MergeGuestDependencies) {
   return async (request: MergeGuestCartRequest, call: Call): Promise<MergeGuestCartResponse> => {
     const { customerId, guestCartId, guestToken } = request;
     const keys = [await customerKey(seals, customerId), guestKey(guestCartId, guestToken)];
@@ -70,7 +70,10 @@ export function mergeGuestCart({ store, seals, customers, clock }: MergeGuestDep
       const by = { device: serverDevice, nowMs: now.getTime() };
       // To the customer's copies, all of it is new.
       const cart = mergeOnLogin(mine.stored.cart, guests.stored.cart, rule ?? 'sum', by);
-      const stored = changedTo(mine.stored, cart, now);
+      // The guest's copies have seen nothing of the customer's cart yet: until they have, or are forgotten, what is removed stays known.
+      const copies = [...guests.stored.devices].map(([of, { seenMs }]) => [of, { version: 0, seenMs }] as const);
+      const devices = new Map([...copies, ...mine.stored.devices]);
+      const stored = withUid(changedTo({ ...mine.stored, devices }, cart, now), ids());
       const known = [guests, mine].flatMap(({ stored: { cart: of, prices } }) =>
         [...prices].filter(([line]) => quantityOf(of.lines.get(line)) > 0),
       );

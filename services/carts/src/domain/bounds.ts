@@ -5,8 +5,6 @@ import { strategies } from '@caudal/carts/fields.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 
 const mostLines = 1_000;
-/** With those that are removed, or of which devices have taken away all pieces. decodeCart reads some more. */
-const mostKeptLines = 2_500;
 const mostEntries = 8_000;
 const mostSeen = 200;
 /** Less than decodeCart reads: a checkout that has placed its order can't be refused any more, and marks lines as removed. */
@@ -19,7 +17,6 @@ const deviceBytes = 24;
 /** Throws CART_FULL. */
 export function assertBounds(cart: Cart): void {
   if (linesOf(cart).length > mostLines) throw full(`${mostLines} lines`);
-  if (cart.lines.size > mostKeptLines) throw full(`${mostKeptLines} lines, with those that are empty`);
   if (cart.seen.size > mostSeen) throw full(`${mostSeen} devices`);
   if (cart.fields.size > maxFields) throw full(`${maxFields} fields`);
   let entries = 0;

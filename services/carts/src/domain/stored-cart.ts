@@ -1,5 +1,5 @@
 /** A cart as it is stored, and what changes it: copies of devices that are merged, and commands of callers without a copy. */
-import { type Cart, emptyCart, isRemoved, merge } from '@caudal/carts/cart.ts';
+import { atLeastNone, type Cart, emptyCart, isRemoved, merge } from '@caudal/carts/cart.ts';
 import { isReadable } from '@caudal/carts/encoding.ts';
 import { type FieldsConfig, latestStamp } from '@caudal/carts/fields.ts';
 import { changesSince } from '@caudal/carts/replica.ts';
@@ -49,6 +49,8 @@ export interface Price {
 }
 
 export interface StoredCart {
+  /** Tells it from another cart whose versions a copy may have seen: a guest's before a login, or one that has expired. */
+  uid?: string;
   version: number;
   cart: Cart;
   /** The copies that count: which version each has confirmed, and when it was last there. */
@@ -86,8 +88,15 @@ export function newCart(): StoredCart {
   };
 }
 
+/** The stored cart with an id of its own, if it has none yet. */
+export function withUid(stored: StoredCart, uid: string): StoredCart {
+  return stored.uid ? stored : { ...stored, uid };
+}
+
 export interface SyncRequest {
   device: string;
+  /** Of the cart that the copy is of, if it knows. */
+  cartUid?: string;
   baseVersion: number;
   confirmedChange: number;
   changes: Cart;
@@ -112,7 +121,8 @@ export function sync(stored: StoredCart, request: SyncRequest, fields: FieldsCon
 /** Whether a sync must be written: also if it changes nothing, what a copy has confirmed lets removed lines be forgotten. */
 export function isWorthWriting(before: StoredCart, after: StoredCart, device: string): boolean {
   const [then, now] = [before.devices.get(device), after.devices.get(device)];
-  return after.version > before.version || then?.version !== now?.version || now!.seenMs > then!.seenMs + 3_600_000;
+  if (after.version > before.version || after.uid !== before.uid) return true;
+  return then?.version !== now?.version || now!.seenMs > then!.seenMs + 3_600_000;
 }
 
 /**
@@ -128,16 +138,20 @@ export function answerTo({ cart, changed }: StoredCart, baseVersion: number, bef
   return { ...cart, lines: new Map([...lines, ...forgotten]) };
 }
 
-/** Refuses a copy that is older than what the cart remembers, or newer than the cart. */
-function assertCurrent(stored: StoredCart, { device, baseVersion, confirmedChange }: SyncRequest, now: Date): void {
-  if (baseVersion > stored.version || confirmedChange > (stored.cart.seen.get(device) ?? 0))
-    throw refused('CART_CHANGES_LOST', 'The server lacks changes that it has confirmed. Send all of the copy again.');
+/** Refuses a copy of another cart, one that is older than what the cart remembers, and one that is newer than the cart. */
+function assertCurrent(stored: StoredCart, request: SyncRequest, now: Date): void {
+  const { device, cartUid, baseVersion, confirmedChange } = request;
+  const isOfAnother = cartUid && stored.uid && cartUid !== stored.uid;
+  // First: of a device that is forgotten the server has no number either, which is no loss.
   const isOld = !stored.devices.has(device) && (timeOfId(device) ?? 0) < now.getTime() - deviceLifetimeMs;
-  if (isOld || (baseVersion > 0 && baseVersion < stored.forgottenUpTo))
+  if (isOld || isOfAnother || (baseVersion > 0 && baseVersion < stored.forgottenUpTo))
     throw refused(
       'CART_DEVICE_EXPIRED',
-      'What this copy is based on is forgotten. Take the cart anew under another device id, and do again what was not sent.',
+      'What this copy is based on is forgotten, or another cart. Take the cart anew under another device id, and do again what was not sent.',
+      { metadata: { server_time: now.toISOString() } },
     );
+  if (baseVersion > stored.version || confirmedChange > (stored.cart.seen.get(device) ?? 0))
+    throw refused('CART_CHANGES_LOST', 'The server lacks changes that it has confirmed. Send all of the copy again.');
 }
 
 /**
@@ -206,7 +220,9 @@ export function changedTo(stored: StoredCart, cart: Cart, now: Date): StoredCart
 }
 
 /** The stored cart with another content, under the next version, whatever its bounds. The same one if nothing has changed. */
-export function withContent(stored: StoredCart, cart: Cart): StoredCart {
+export function withContent(stored: StoredCart, content: Cart): StoredCart {
+  // A line of which devices have taken away the same pieces would hide what others add to it, and would never be forgotten.
+  const cart = [...content.lines.keys()].reduce(atLeastNone, content);
   const { lines, fields, seen } = changesSince(cart, stored.cart);
   if (lines.size + fields.size + seen.size === 0) return stored;
   const version = stored.version + 1;

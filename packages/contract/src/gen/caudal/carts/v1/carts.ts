@@ -313,6 +313,8 @@ export interface SyncCartRequest {
   confirmedChange: bigint;
   /** What the copy has changed since: bytes of @caudal/carts in base64url, without padding. Empty if it only asks. */
   changes: string;
+  /** Which cart the copy is of: `cart_uid` of the last answer that it has; absent before the first one. See docs/carts.md. */
+  cartUid: string;
 }
 
 export interface SyncGuestCartRequest {
@@ -328,6 +330,8 @@ export interface SyncGuestCartRequest {
   confirmedChange: bigint;
   /** What the copy has changed since: bytes of @caudal/carts in base64url, without padding. Empty if it only asks. */
   changes: string;
+  /** Which cart the copy is of: `cart_uid` of the last answer that it has; absent before the first one. See docs/carts.md. */
+  cartUid: string;
 }
 
 export interface SyncCartResponse {
@@ -336,7 +340,11 @@ export interface SyncCartResponse {
   /** What the copy lacked: bytes of @caudal/carts in base64url, without padding. */
   changes: string;
   /** The server's clock, by which devices correct theirs. */
-  serverTime: Date | undefined;
+  serverTime:
+    | Date
+    | undefined;
+  /** The cart's own id. It is another one once the cart has expired and was made anew, or if the copy was one of a guest's cart before a login. */
+  cartUid: string;
 }
 
 export interface AddToCartRequest {
@@ -1470,7 +1478,7 @@ export const GetCartRequest: MessageFns<GetCartRequest> = {
 };
 
 function createBaseSyncCartRequest(): SyncCartRequest {
-  return { customerId: "", deviceId: "", baseVersion: 0n, confirmedChange: 0n, changes: "" };
+  return { customerId: "", deviceId: "", baseVersion: 0n, confirmedChange: 0n, changes: "", cartUid: "" };
 }
 
 export const SyncCartRequest: MessageFns<SyncCartRequest> = {
@@ -1495,6 +1503,9 @@ export const SyncCartRequest: MessageFns<SyncCartRequest> = {
     }
     if (message.changes !== "") {
       writer.uint32(42).string(message.changes);
+    }
+    if (message.cartUid !== "") {
+      writer.uint32(50).string(message.cartUid);
     }
     return writer;
   },
@@ -1552,6 +1563,14 @@ export const SyncCartRequest: MessageFns<SyncCartRequest> = {
             message.changes = reader.string();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.cartUid = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1587,6 +1606,11 @@ export const SyncCartRequest: MessageFns<SyncCartRequest> = {
         ? BigInt(object.confirmed_change)
         : 0n,
       changes: isSet(object.changes) ? globalThis.String(object.changes) : "",
+      cartUid: isSet(object.cartUid)
+        ? globalThis.String(object.cartUid)
+        : isSet(object.cart_uid)
+        ? globalThis.String(object.cart_uid)
+        : "",
     };
   },
 
@@ -1607,6 +1631,9 @@ export const SyncCartRequest: MessageFns<SyncCartRequest> = {
     if (message.changes !== "") {
       obj.changes = message.changes;
     }
+    if (message.cartUid !== "") {
+      obj.cartUid = message.cartUid;
+    }
     return obj;
   },
 
@@ -1624,12 +1651,21 @@ export const SyncCartRequest: MessageFns<SyncCartRequest> = {
       ? BigInt(object.confirmedChange)
       : 0n;
     message.changes = object.changes ?? "";
+    message.cartUid = object.cartUid ?? "";
     return message;
   },
 };
 
 function createBaseSyncGuestCartRequest(): SyncGuestCartRequest {
-  return { guestCartId: "", guestToken: "", deviceId: "", baseVersion: 0n, confirmedChange: 0n, changes: "" };
+  return {
+    guestCartId: "",
+    guestToken: "",
+    deviceId: "",
+    baseVersion: 0n,
+    confirmedChange: 0n,
+    changes: "",
+    cartUid: "",
+  };
 }
 
 export const SyncGuestCartRequest: MessageFns<SyncGuestCartRequest> = {
@@ -1657,6 +1693,9 @@ export const SyncGuestCartRequest: MessageFns<SyncGuestCartRequest> = {
     }
     if (message.changes !== "") {
       writer.uint32(50).string(message.changes);
+    }
+    if (message.cartUid !== "") {
+      writer.uint32(58).string(message.cartUid);
     }
     return writer;
   },
@@ -1722,6 +1761,14 @@ export const SyncGuestCartRequest: MessageFns<SyncGuestCartRequest> = {
             message.changes = reader.string();
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.cartUid = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1762,6 +1809,11 @@ export const SyncGuestCartRequest: MessageFns<SyncGuestCartRequest> = {
         ? BigInt(object.confirmed_change)
         : 0n,
       changes: isSet(object.changes) ? globalThis.String(object.changes) : "",
+      cartUid: isSet(object.cartUid)
+        ? globalThis.String(object.cartUid)
+        : isSet(object.cart_uid)
+        ? globalThis.String(object.cart_uid)
+        : "",
     };
   },
 
@@ -1785,6 +1837,9 @@ export const SyncGuestCartRequest: MessageFns<SyncGuestCartRequest> = {
     if (message.changes !== "") {
       obj.changes = message.changes;
     }
+    if (message.cartUid !== "") {
+      obj.cartUid = message.cartUid;
+    }
     return obj;
   },
 
@@ -1803,12 +1858,13 @@ export const SyncGuestCartRequest: MessageFns<SyncGuestCartRequest> = {
       ? BigInt(object.confirmedChange)
       : 0n;
     message.changes = object.changes ?? "";
+    message.cartUid = object.cartUid ?? "";
     return message;
   },
 };
 
 function createBaseSyncCartResponse(): SyncCartResponse {
-  return { version: 0n, changes: "", serverTime: undefined };
+  return { version: 0n, changes: "", serverTime: undefined, cartUid: "" };
 }
 
 export const SyncCartResponse: MessageFns<SyncCartResponse> = {
@@ -1824,6 +1880,9 @@ export const SyncCartResponse: MessageFns<SyncCartResponse> = {
     }
     if (message.serverTime !== undefined) {
       Timestamp.encode(toTimestamp(message.serverTime), writer.uint32(26).fork()).join();
+    }
+    if (message.cartUid !== "") {
+      writer.uint32(34).string(message.cartUid);
     }
     return writer;
   },
@@ -1865,6 +1924,14 @@ export const SyncCartResponse: MessageFns<SyncCartResponse> = {
             message.serverTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.cartUid = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1886,6 +1953,11 @@ export const SyncCartResponse: MessageFns<SyncCartResponse> = {
         : isSet(object.server_time)
         ? fromJsonTimestamp(object.server_time)
         : undefined,
+      cartUid: isSet(object.cartUid)
+        ? globalThis.String(object.cartUid)
+        : isSet(object.cart_uid)
+        ? globalThis.String(object.cart_uid)
+        : "",
     };
   },
 
@@ -1900,6 +1972,9 @@ export const SyncCartResponse: MessageFns<SyncCartResponse> = {
     if (message.serverTime !== undefined) {
       obj.serverTime = message.serverTime.toISOString();
     }
+    if (message.cartUid !== "") {
+      obj.cartUid = message.cartUid;
+    }
     return obj;
   },
 
@@ -1911,6 +1986,7 @@ export const SyncCartResponse: MessageFns<SyncCartResponse> = {
     message.version = (object.version !== undefined && object.version !== null) ? BigInt(object.version) : 0n;
     message.changes = object.changes ?? "";
     message.serverTime = object.serverTime ?? undefined;
+    message.cartUid = object.cartUid ?? "";
     return message;
   },
 };
