@@ -4,36 +4,25 @@
  */
 import { noReply } from '@caudal/aggregates/no-reply.ts';
 import type { Aggregates } from '@caudal/aggregates/types.ts';
-import type { ParcelStatus } from '@caudal/contract/gen/caudal/tracking/v1/tracking.ts';
 import { forEachConcurrent } from '@caudal/kernel/concurrency.ts';
 import type { IdSource } from '@caudal/kernel/ids.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';
-import { backoffMs, sleep } from '@caudal/kernel/time.ts';
-import { int4Array, uuidArray } from '@caudal/postgres/arrays.ts';
+import { backoffMs, limitedTo, sleep } from '@caudal/kernel/time.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { changeStatus, parcelDecider } from './domain/parcel-stream.ts';
 import { changesAnnounced } from './metrics.ts';
+import { endChanges, type TakenChange, takeChanges, takenForMs } from './store/parcel-changes.ts';
 
 export interface Announcer extends Running {
   /** There may be changes. */
   wake(): void;
 }
 
-interface ChangeRow {
-  parcel: string;
-  carrier: string;
-  trackingNumber: string;
-  status: ParcelStatus;
-  subStatus: string;
-  since: Date | null;
-  revision: number;
-}
-
 const most = 500;
 const concurrency = 64;
-/** How long others leave what this process has taken. */
-const takenFor = '30 seconds';
+/** What is not decided by then is left to the next taker, so that both don't add events at a time. */
+const decideMs = takenForMs - 10_000;
 const log = logger('tracking-announcer');
 
 /** `everyMs`: how often it looks for what a process that died has left. */
@@ -48,36 +37,41 @@ export function startAnnouncer(options: {
   let woken = new AbortController();
 
   async function announce(): Promise<number> {
-    const rows = await database.query<ChangeRow>({
-      name: 'tracking-take-changes',
-      text: `UPDATE parcel_changes SET taken_until = now() + interval '${takenFor}' WHERE parcel IN (
-          SELECT parcel FROM parcel_changes WHERE taken_until < now() LIMIT ${most} FOR UPDATE SKIP LOCKED)
-        RETURNING parcel::text, carrier, tracking_number AS "trackingNumber", status, sub_status AS "subStatus", since, revision`,
-    });
-    await forEachConcurrent(rows, concurrency, append);
-    if (rows.length === 0) return 0;
-    // One that has changed again since is left, with its new revision.
-    await database.query({
-      name: 'tracking-end-changes',
-      text: `DELETE FROM parcel_changes c USING unnest($1::uuid[], $2::int4[]) u(parcel, revision)
-        WHERE c.parcel = u.parcel AND c.revision = u.revision`,
-      values: [uuidArray(rows.map(({ parcel }) => parcel)), int4Array(rows.map(({ revision }) => revision))],
-    });
-    changesAnnounced.add(rows.length);
-    return rows.length;
+    const taken = await takeChanges(database, most);
+    if (taken.length === 0) return 0;
+    const limit = limitedTo(decideMs, stopping.signal);
+    const announced: { change: TakenChange; added: boolean }[] = [];
+    try {
+      await forEachConcurrent(taken, concurrency, async (change) => {
+        announced.push({ change, added: await append(change, limit.signal) });
+      });
+    } finally {
+      limit.end();
+      await endChanges(database, announced);
+      changesAnnounced.add(announced.length);
+    }
+    return announced.length;
   }
 
-  async function append({ parcel, since, revision, ...row }: ChangeRow): Promise<void> {
-    const change = { ...row, statusTime: since ?? undefined, revision: BigInt(revision) };
+  /** Whether it has added an event. */
+  async function append(taken: TakenChange, signal: AbortSignal): Promise<boolean> {
+    const { parcel, carrier, trackingNumber, status, subStatus, since, revision } = taken;
+    const change = { carrier, trackingNumber, status, subStatus, statusTime: since ?? undefined };
+    let added = false;
     await aggregates.execute({
       decider: parcelDecider,
       id: parcel,
-      decide: (state) => changeStatus(state, change),
+      decide(state) {
+        const events = changeStatus(state, { ...change, revision: BigInt(revision) });
+        added = events.length > 0;
+        return events;
+      },
       reply: () => undefined,
       replyCodec: noReply,
       origin: { actor: 'service:tracking', causationId: parcel, correlationId: ids(), traceparent: '' },
-      signal: stopping.signal,
+      signal,
     });
+    return added;
   }
 
   const running = (async () => {

@@ -74,9 +74,11 @@ describeWith(['postgres'], 'traces', () => {
         await Promise.all(
           batches.map(async (batch) => {
             const crash = random() < 0.3;
+            // Also a parcel at a time, without its state at first.
+            const slices = random() < 0.5 ? { stateBytes: 1_000 } : {};
             const write = (fails: boolean) =>
               other.database.transaction(async (tx) => {
-                await writeTraces(tx, batch);
+                await writeTraces(tx, batch, slices);
                 if (fails) throw new Error('killed');
               });
             if (crash) await expect(write(true)).rejects.toThrow('killed');

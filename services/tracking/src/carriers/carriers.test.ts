@@ -298,6 +298,25 @@ test('the mapped statuses and sub-statuses exist', () => {
     expect(dhlRows.filter((row) => row.code === code && !row.words)).toHaveLength(1);
 });
 
+test('a member that a format does not know changes nothing, whatever its name', () => {
+  const shipment = {
+    id: 'D1',
+    events: [{ timestamp: '2026-03-03T08:30:00Z', statusCode: 'transit', description: 'Arrived' }],
+  };
+  const activity = { gmtDate: '20260303', gmtTime: '083000', status: { type: 'I', description: 'Arrived' } };
+  const bodies: [name: keyof typeof formats, body: object][] = [
+    ['caudal', { traces: [{ trackingNumber: 'C1', happenedAt: '2026-03-03T08:30:00Z', status: 'IN_TRANSIT' }] }],
+    ['dhl', { shipments: [shipment] }],
+    ['ups', { trackResponse: { shipment: [{ package: [{ trackingNumber: 'U1', activity: [activity] }] }] } }],
+  ];
+  for (const [name, body] of bodies) {
+    const adapter = formats[name]('acme');
+    const read = adapter.parse(bytes({ problem: 'none', field: '', json: 1, refusal: 'x', ...body }), now);
+    expect(read).toEqual(adapter.parse(bytes(body), now));
+    expect(read).toMatchObject({ traces: [{ status: 'IN_TRANSIT' }], refused: [] });
+  }
+});
+
 test('no body makes an adapter throw', () => {
   const shapes = fc.oneof(
     fc.json(),

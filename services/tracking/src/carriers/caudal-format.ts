@@ -2,7 +2,6 @@
 import { isStatus, isSubStatus, subStatuses } from '../domain/sub-statuses.ts';
 import type { Place, Status, Trace } from '../domain/trace.ts';
 import {
-  isRefusal,
   type Json,
   lenientText,
   lenientUrl,
@@ -38,8 +37,9 @@ const fields = new Set([
 export const caudalFormat = (carrier: string): CarrierAdapter => ({
   name: carrier,
   parse(body, now) {
-    const json = readBody(body);
-    if (isRefusal(json)) return { traces: [], refused: [json] };
+    const read = readBody(body);
+    if ('refusal' in read) return { traces: [], refused: [read.refusal] };
+    const { json } = read;
     if (!Array.isArray(json.traces))
       return { traces: [], refused: [{ field: 'traces', problem: 'It is missing: send {"traces": [...]}.' }] };
     return readEach(listAt(json, 'traces'), 'traces', (value) => [readTrace(value, carrier, now)]);

@@ -8,7 +8,6 @@ import { type DhlRow, dhlRows } from './dhl-codes.ts';
 import { type Event, expectation } from './expectation.ts';
 import {
   isJson,
-  isRefusal,
   type Json,
   lenientCountry,
   lenientText,
@@ -32,8 +31,9 @@ import { signed } from './signature.ts';
 export const dhl = (carrier: string): CarrierAdapter => ({
   name: carrier,
   parse(body, now) {
-    const json = readBody(body);
-    if (isRefusal(json)) return { traces: [], refused: [json] };
+    const read = readBody(body);
+    if ('refusal' in read) return { traces: [], refused: [read.refusal] };
+    const { json } = read;
     if (!Array.isArray(json.shipments))
       return { traces: [], refused: [{ field: 'shipments', problem: 'It is missing: this is no answer of DHL.' }] };
     const parsed: Parsed = { traces: [], refused: [] };

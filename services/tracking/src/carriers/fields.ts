@@ -40,17 +40,15 @@ export const listAt = (value: Json, field: string): unknown[] => {
 };
 
 /** The object in a body of JSON, or why it is none. */
-export function readBody(body: Uint8Array): Json | Refusal {
+export function readBody(body: Uint8Array): { json: Json } | { refusal: Refusal } {
   let value: unknown;
   try {
     value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
   } catch {
-    return { field: '', problem: 'The body is not JSON in UTF-8.' };
+    return { refusal: { field: '', problem: 'The body is not JSON in UTF-8.' } };
   }
-  return isJson(value) ? value : { field: '', problem: 'The body is not a JSON object.' };
+  return isJson(value) ? { json: value } : { refusal: { field: '', problem: 'The body is not a JSON object.' } };
 }
-
-export const isRefusal = (value: Json | Refusal): value is Refusal => typeof value.problem === 'string';
 
 /** Calls `read` for each value; what it refuses by WrongField does not hinder the others. */
 export function readEach(values: readonly unknown[], path: string, read: (value: Json) => Parsed['traces']): Parsed {

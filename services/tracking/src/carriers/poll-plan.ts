@@ -17,6 +17,7 @@ const intervals: Partial<Record<Status, number>> = {
   PRE_TRANSIT: 6 * hour,
   OUT_FOR_DELIVERY: 20 * minute,
   AVAILABLE_FOR_PICKUP: 6 * hour,
+  CANCELLED: 6 * hour,
 };
 const otherwise = 2 * hour;
 
@@ -34,6 +35,7 @@ export interface PollState {
 }
 
 export type PollOutcome =
+  /** `ended`: it has arrived or is back. */
   | { kind: 'NEWS'; said: string; status?: Status; ended: boolean }
   | { kind: 'NOTHING'; status?: Status }
   | { kind: 'FAILED' }

@@ -89,6 +89,11 @@ describe('a poll', () => {
     expect([...own.states.keys()]).toEqual([]);
   });
 
+  test('goes on if the label was voided, since the parcel may be sent all the same', async () => {
+    const { states } = await run((_, response) => says(response, [event('P1', 'CANCELLED')]), ['P1']);
+    expect(states.get('P1')!.nextAt).toBeGreaterThan(now + 2 * hour);
+  });
+
   test('goes on while what it says is not taken in', async () => {
     const { states, recorded, counts } = await run(
       (_, response) => says(response, [event('P1', 'DELIVERED', 48)]),

@@ -107,13 +107,15 @@ async function outcomeOf(
   // An answer may have other parcels of the same shipment: each has a poll of its own, and its own end.
   const asked = parcelId(carrier, trackingNumber);
   const own = traces.filter((trace) => parcelId(trace.carrier, trace.trackingNumber) === asked);
-  const { status, ended }: Partial<ParcelState> = own.length > 0 ? judge(undefined, own) : {};
+  const { status, deliveredAt, returnedAt }: Partial<ParcelState> = own.length > 0 ? judge(undefined, own) : {};
+  // Not `ended`: a parcel whose label was voided may be sent all the same.
+  const ended = deliveredAt !== undefined || returnedAt !== undefined;
   const known = status && { status };
   const ids = traces.map((trace) => traceId(trace)).sort();
   const said = derivedId(...ids);
   if (said === state.said) return { kind: 'NOTHING', ...known };
   await record(traces);
-  return { kind: 'NEWS', said, ended: ended ?? false, ...known };
+  return { kind: 'NEWS', said, ended, ...known };
 }
 
 /** Gives turns at a steady rate: the time of each is fixed when it is asked for, so no burst follows a wait. */

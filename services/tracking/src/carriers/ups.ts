@@ -9,7 +9,6 @@ import type { Trace } from '../domain/trace.ts';
 import { type Event, expectation } from './expectation.ts';
 import {
   isJson,
-  isRefusal,
   type Json,
   lenientCountry,
   lenientText,
@@ -33,8 +32,9 @@ import { upsStatusCodes, upsTypes } from './ups-codes.ts';
 export const ups = (carrier: string): CarrierAdapter => ({
   name: carrier,
   parse(body, now) {
-    const json = readBody(body);
-    if (isRefusal(json)) return { traces: [], refused: [json] };
+    const read = readBody(body);
+    if ('refusal' in read) return { traces: [], refused: [read.refusal] };
+    const { json } = read;
     if (isJson(json.activityStatus)) return readEach([json], 'alert', (alert) => [readAlert(alert, carrier, now)]);
     if (!isJson(json.trackResponse))
       return { traces: [], refused: [{ field: 'trackResponse', problem: 'It is missing: this is no answer of UPS.' }] };
@@ -42,12 +42,12 @@ export const ups = (carrier: string): CarrierAdapter => ({
       isJson(each) ? listAt(each, 'package') : [],
     );
     const refused: Parsed['refused'] = [];
-    const read = readEach(packages, 'package', (each) => {
-      const parsed = readPackage(each, carrier, now);
-      refused.push(...parsed.refused);
-      return parsed.traces;
+    const parsed = readEach(packages, 'package', (each) => {
+      const ofPackage = readPackage(each, carrier, now);
+      refused.push(...ofPackage.refused);
+      return ofPackage.traces;
     });
-    return { traces: read.traces, refused: [...read.refused, ...refused] };
+    return { traces: parsed.traces, refused: [...parsed.refused, ...refused] };
   },
   verify: credentialIn('credential'),
   poll: {

@@ -124,12 +124,25 @@ describeWith(['postgres'], 'the job that asks carriers', () => {
         text: `UPDATE parcels SET ${text} WHERE parcel = $1`,
         values: [parcelId('acme', number)],
       });
-    await set('done = true', 'B1');
+    await set(`status = ${ParcelStatus.PARCEL_STATUS_DELIVERED}`, 'B1');
     await set('shipment = NULL', 'B2');
     says.set('B3', [scan('B3', 'IN_TRANSIT', minute)]);
     await runUntil(async () => (await status('B3')) !== 0);
     expect(asked).toEqual(['acme B3']);
     expect((await polls()).map(({ trackingNumber }) => trackingNumber)).toEqual(['B3']);
+  });
+
+  test('goes on asking for a parcel whose label was voided: it may be sent all the same', async () => {
+    await link('acme', 'V1');
+    says.set('V1', [scan('V1', 'CANCELLED', 60 * minute)]);
+    await runUntil(async () => (await status('V1')) === ParcelStatus.PARCEL_STATUS_CANCELLED);
+    expect(await polls()).toMatchObject([{ trackingNumber: 'V1', failures: 0 }]);
+    // Also one that has got its plan since.
+    await world.database.query({ text: 'DELETE FROM carrier_polls' });
+    await link('acme', 'V1');
+    says.get('V1')!.push(scan('V1', 'DELIVERED', minute));
+    await runUntil(async () => (await status('V1')) === ParcelStatus.PARCEL_STATUS_DELIVERED);
+    expect(await polls()).toEqual([]);
   });
 
   test('ends after 30 silent days, also of carriers that are not asked any more', async () => {

@@ -1,5 +1,6 @@
 /** When carriers are asked for parcels: the table `carrier_polls`. */
 import type { JobTools } from '@caudal/context/context.ts';
+import { ParcelStatus } from '@caudal/contract/gen/caudal/tracking/v1/tracking.ts';
 import type { Transaction } from '@caudal/postgres/database.ts';
 import { failingDays, firstPoll, type PollState, silentDays } from '../carriers/poll-plan.ts';
 import type { PollStore } from '../carriers/poll-runner.ts';
@@ -17,7 +18,10 @@ interface Row {
   said: string | null;
 }
 
-/** Asks for the parcel from now on, if it has this shipment and has not ended. One that is asked for already stays as it is. */
+/** Not `done`: a parcel whose label was voided may be sent all the same, and only its carrier knows. */
+const ends = `(${ParcelStatus.PARCEL_STATUS_DELIVERED}, ${ParcelStatus.PARCEL_STATUS_RETURNED})`;
+
+/** Asks for the parcel from now on, if it has this shipment and has not arrived. One that is asked for already stays as it is. */
 export async function beginPolls(
   tx: Transaction,
   { parcel, shipmentId, now }: { parcel: string; shipmentId: string; now: Date },
@@ -26,12 +30,12 @@ export async function beginPolls(
   await tx.query({
     text: `INSERT INTO carrier_polls (parcel, carrier, tracking_number, next_at, news_at)
       SELECT parcel, carrier_key, regexp_replace(tracking_number, '\\s', '', 'g'), $3::timestamptz, $4::timestamptz
-      FROM parcels WHERE parcel = $1 AND shipment = $2 AND NOT done ON CONFLICT DO NOTHING`,
+      FROM parcels WHERE parcel = $1 AND shipment = $2 AND status NOT IN ${ends} ON CONFLICT DO NOTHING`,
     values: [parcel, shipmentId, new Date(nextAt), new Date(newsAt)],
   });
 }
 
-/** The store of a run of the job. What was said by others meanwhile counts: of a parcel that has ended nobody is asked. */
+/** The store of a run of the job. What was said by others meanwhile counts: nobody is asked for a parcel that has arrived. */
 export function pollStore(database: GuardedDatabase): PollStore {
   return {
     due: ({ carrier, now, limit }) =>
@@ -39,7 +43,7 @@ export function pollStore(database: GuardedDatabase): PollStore {
         await tx.query({
           name: 'tracking-end-polls',
           text: `DELETE FROM carrier_polls c USING parcels p
-            WHERE c.carrier = $1 AND c.next_at <= $2 AND p.parcel = c.parcel AND (p.done OR p.shipment IS NULL)`,
+            WHERE c.carrier = $1 AND c.next_at <= $2 AND p.parcel = c.parcel AND (p.status IN ${ends} OR p.shipment IS NULL)`,
           values: [carrier, new Date(now)],
         });
         const rows = await tx.query<Row>({

@@ -84,7 +84,7 @@ export async function changeParcels(tx: Transaction, parcels: JudgedParcel[]): P
   if (changed.length !== parcels.length) throw new Error('A locked parcel has another revision than it had.');
 }
 
-/** Notes the changes of status of those that have one. */
+/** Notes the changes of status of those that have one. A change that was taken stays with its taker: parcel-changes.ts says why. */
 export async function noteChanges(tx: Transaction, judged: JudgedParcel[]): Promise<void> {
   const parcels = judged.filter(({ changed }) => changed);
   if (parcels.length === 0) return;
@@ -94,8 +94,8 @@ export async function noteChanges(tx: Transaction, judged: JudgedParcel[]): Prom
       SELECT u.parcel, u.carrier, u.tracking_number, u.status::smallint, u.sub_status, nullif(u.since, '-infinity'), u.revision + 1
       FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int4[], $5::text[], $6::timestamptz[], $7::int4[])
         u(parcel, carrier, tracking_number, status, sub_status, since, revision)
-      ON CONFLICT (parcel) DO UPDATE SET status = excluded.status, sub_status = excluded.sub_status, since = excluded.since,
-        revision = excluded.revision, taken_until = '-infinity'`,
+      ORDER BY u.parcel ON CONFLICT (parcel) DO UPDATE SET status = excluded.status, sub_status = excluded.sub_status, since = excluded.since,
+        revision = excluded.revision`,
     values: [
       uuidArray(parcels.map(({ row }) => row.parcel)),
       textArray(parcels.map(({ row }) => row.carrier)),

@@ -18,12 +18,11 @@ interface LearntRow extends Sketch {
   month: string;
 }
 
-/**
- * Learns the transits of these parcels, in the transaction that notes that they were learnt. Rows are written in the order of their keys,
- * so that two batches never wait for each other in a circle.
- */
-export async function learnTransits(tx: Transaction, arrived: readonly Arrived[]): Promise<void> {
-  const learnt = new Map<string, LearntRow>();
+/** What is to be learnt, by month and key. */
+export type Learnt = Map<string, LearntRow>;
+
+/** Adds the transits of these parcels. */
+export function addTransits(learnt: Learnt, arrived: readonly Arrived[]): void {
   for (const { row, state } of arrived) {
     const way = { carrier: row.carrier, destination: row.destination ?? undefined, state };
     const sketch = learn(undefined, transitOf(way));
@@ -34,6 +33,13 @@ export async function learnTransits(tx: Transaction, arrived: readonly Arrived[]
       learnt.set(place, { key, month, ...(before ? addSketches(before, sketch) : sketch) });
     }
   }
+}
+
+/**
+ * Learns them, in the transaction that notes that they were learnt. Rows are written in the order of their keys, so that two batches
+ * never wait for each other in a circle.
+ */
+export async function learnTransits(tx: Transaction, learnt: Learnt): Promise<void> {
   if (learnt.size === 0) return;
   await tx.query({
     name: 'tracking-learn',

@@ -14,9 +14,9 @@ import { type Trace, traceId } from '../domain/trace.ts';
 import { hasTransit } from '../domain/transit.ts';
 import { traceOf } from '../trace-message.ts';
 import { changeParcels, insertParcels, type JudgedParcel, noteChanges } from './change-parcels.ts';
-import { type LockedParcel, lockParcels } from './lock-parcels.ts';
+import { type LockedParcel, lockParcels, slicesOf, withStates } from './lock-parcels.ts';
 import { isSamePlace, writePlaces } from './parcel-places.ts';
-import { learnTransits } from './transit-sketches.ts';
+import { addTransits, type Learnt, learnTransits } from './transit-sketches.ts';
 
 /** A trace of a batch, decoded once. Its bytes are stored as they came. */
 export interface Row {
@@ -57,8 +57,20 @@ export function rowsOf(bodies: readonly Uint8Array[]): { rows: Row[]; again: Row
   return { rows: [...rows.values()], again };
 }
 
+/** Of the states that are in memory at a time. Most batches have less in all. */
+const mostStateBytes = 8 * 1_048_576;
+
+export interface WriteOptions {
+  /** Bytes of parcels' states that are read at a time; 8 MiB if absent. */
+  stateBytes?: number;
+}
+
 /** Writes what is new of them. A repeat changes nothing. Errors: those of `Transaction.query`. */
-export async function writeTraces(tx: Transaction, bodies: readonly Uint8Array[]): Promise<Written> {
+export async function writeTraces(
+  tx: Transaction,
+  bodies: readonly Uint8Array[],
+  { stateBytes = mostStateBytes }: WriteOptions = {},
+): Promise<Written> {
   const { rows, again } = rowsOf(bodies);
   // On disk before the queue forgets them: processes commit what can be derived anew without waiting for that.
   // And until the commit no month leaves for the archive.
@@ -68,12 +80,53 @@ export async function writeTraces(tx: Transaction, bodies: readonly Uint8Array[]
       pg_advisory_xact_lock_shared(hashtextextended('caudal.trace_months.' || current_schema(), 0))`,
   });
   const archivedUntil = await makePartitions(tx, rows);
-  const { parcels, made } = await lockOrMake(tx, rows, again);
+  const { parcels, made } = await lockOrMake(tx, { rows, again, stateBytes });
   const late = await knownInOtherMonths(tx, rows, parcels);
-  const archived = archivedUntil ? knownInArchive(rows, parcels, archivedUntil) : late;
+  const fresh: Row[] = [];
+  const learnt: Learnt = new Map();
+  let changes = 0;
+  for (const [n, slice] of slicesOf(parcels.values(), stateBytes).entries()) {
+    const own = await withStates(tx, slice);
+    const isFirst = n === 0;
+    // New ones, of which there is nothing to read, are written with the first.
+    const isOwn = ({ parcel }: Row) => own.has(parcel) || (isFirst && !parcels.has(parcel));
+    const written = await writeSlice(tx, {
+      rows: rows.filter(isOwn),
+      again: again.filter(isOwn),
+      parcels: own,
+      made: isFirst ? made : [],
+      isKnown: ({ id }) => late.has(id),
+      archivedUntil,
+    });
+    fresh.push(...written.fresh);
+    addTransits(
+      learnt,
+      written.judged.filter(({ learns }) => learns),
+    );
+    changes += written.judged.filter(({ changed }) => changed).length;
+  }
+  // Last, since all batches share the widest sketches.
+  await learnTransits(tx, learnt);
+  return { rows: fresh, duplicates: bodies.length - fresh.length, changes };
+}
+
+interface Slice {
+  rows: Row[];
+  /** Those that the batch has twice. */
+  again: Row[];
+  /** The parcels that were there, with their states. */
+  parcels: Map<string, LockedParcel>;
+  made: JudgedParcel[];
+  isKnown(row: Row): boolean;
+  archivedUntil: Date | null;
+}
+
+/** Adds the traces of some parcels, and writes what follows for these. */
+async function writeSlice(tx: Transaction, { rows, again, parcels, made, isKnown, archivedUntil }: Slice) {
+  const archived = archivedUntil ? knownInArchive(rows, parcels, archivedUntil) : new Set();
   const added = await insertTraces(
     tx,
-    rows.filter(({ id }) => !late.has(id) && !archived.has(id)),
+    rows.filter((row) => !isKnown(row) && !archived.has(row.id)),
   );
   const fresh = rows.filter(({ id }) => added.has(id));
   const isThere = ({ parcel }: Row) => parcels.has(parcel);
@@ -86,34 +139,31 @@ export async function writeTraces(tx: Transaction, bodies: readonly Uint8Array[]
     tx,
     judged.flatMap(({ row, state, moved }) => (moved ? [{ ...row, place: state.place }] : [])),
   );
-  // Last, since all batches share the widest sketches.
-  await learnTransits(
-    tx,
-    judged.filter(({ learns }) => learns),
-  );
-  const changes = judged.filter(({ changed }) => changed).length;
-  return { rows: fresh, duplicates: bodies.length - fresh.length, changes };
+  return { fresh, judged };
 }
 
 /**
  * Locks the parcels that are there, and makes the others with what these traces come to: a parcel without a row has no traces. So a new parcel is
  * written once. One that another transaction makes meanwhile is there then.
  */
-async function lockOrMake(tx: Transaction, rows: Row[], again: Row[]) {
-  const parcels = await lockParcels(tx, [...new Set(rows.map(({ parcel }) => parcel))]);
+async function lockOrMake(
+  tx: Transaction,
+  { rows, again, stateBytes }: { rows: Row[]; again: Row[]; stateBytes: number },
+) {
+  const parcels = await lockParcels(tx, [...new Set(rows.map(({ parcel }) => parcel))], stateBytes);
   const missing = rows.filter(({ parcel }) => !parcels.has(parcel));
   const unknown = new Map(missing.toReversed().map((row) => [row.parcel, newParcel(row)]));
   const known = again.filter(({ parcel, trace }) => unknown.has(parcel) && isExpectation(trace));
   const judged = judgeParcels(unknown, { fresh: missing, known });
   const ids = await insertParcels(tx, judged);
   const others = [...unknown.keys()].filter((id) => !ids.has(id));
-  if (others.length > 0) for (const [id, row] of await lockParcels(tx, others)) parcels.set(id, row);
+  if (others.length > 0) for (const [id, row] of await lockParcels(tx, others, stateBytes)) parcels.set(id, row);
   return { parcels, made: judged.filter(({ row }) => ids.has(row.parcel)) };
 }
 
 const newParcel = ({ parcel, carrier, trackingNumber }: Row): LockedParcel => ({
   ...{ parcel, carrier, trackingNumber, revision: 0, firstAt: null, lastAt: null, state: null },
-  ...{ destination: null, learnt: false },
+  ...{ stateBytes: 0, destination: null, learnt: false },
 });
 
 const monthOf = (at: Date) => at.toISOString().slice(0, 7);
