@@ -11,7 +11,7 @@ import { openTraceReader } from '../archive/read-traces.ts';
 import { parcelId } from '../domain/parcel-id.ts';
 import { searchParcels } from '../search/search-parcels.ts';
 import { arrivalOf } from './arrival.ts';
-import { type ListedParcel, listStatement, tokenBehind } from './list-parcels.ts';
+import { listParcels } from './list-parcels.ts';
 import { type ParcelColumns, parcelColumns, parcelMessage } from './parcel-message.ts';
 
 interface Named {
@@ -51,13 +51,8 @@ export function trackingQueryService({ database, clock, archive }: Options) {
     },
 
     async listParcels(request) {
-      const limit = pageLimit(request.pageSize);
-      const rows = await database.query<ListedParcel>(listStatement(request, { now: clock(), limit }));
-      const page = rows.slice(0, limit);
-      return {
-        parcels: page.map((row) => parcelMessage(row, { withTraces: false })),
-        nextPageToken: rows.length > limit ? tokenBehind(request, page.at(-1)!) : '',
-      };
+      const { rows, nextPageToken } = await listParcels(database, request, clock());
+      return { parcels: rows.map((row) => parcelMessage(row, { withTraces: false })), nextPageToken };
     },
 
     searchParcels: (request) => searchParcels(database, request),
