@@ -146,6 +146,21 @@ describeWith(['postgres'], 'rights in the database', () => {
     );
   }, 60_000);
 
+  test('a month of traces that has left and is not dropped yet stops no start and no migration', async () => {
+    const database = databaseOf('tracking');
+    await database.query({ text: "SELECT make_trace_partitions('{2019-03-01}')" });
+    await owner.query(`ALTER TABLE tracking.traces DETACH PARTITION tracking.traces_2019_03;
+      ALTER TABLE tracking.traces_2019_03 RENAME TO traces_2019_03_part_12`);
+    try {
+      await checkRights({ DATABASE_URL: appUrl, CAUDAL_OWNER_DATABASE_URL: undefined }, [
+        { context: { name: 'tracking' }, database },
+      ]);
+      await roles.migrateFor(appUrl);
+    } finally {
+      await owner.query('DROP TABLE tracking.traces_2019_03_part_12');
+    }
+  }, 60_000);
+
   test('a role that was granted nothing is told what to do', async () => {
     const bare = `bare_${newId().replaceAll('-', '')}`;
     const url = new URL(appUrl);

@@ -62,3 +62,11 @@ test('a record is about what the route names, else the ids of the request', () =
   expect(of('CreateWallet')).toEqual(['wallet_id', 'customer_id']);
   expect(of('ListOrders')).toEqual(['customer_id']);
 });
+
+test('a record has nothing of the request of a method that needs no token: what it names may be a secret', () => {
+  const open = contract()
+    .methods()
+    .filter(({ access }) => access.authentication === 'NONE');
+  expect(open.map(({ name }) => name)).toEqual(expect.arrayContaining(['ShowTrackingPage', 'SyncGuestCart']));
+  expect(open.flatMap(({ audit }) => audit.resource)).toEqual([]);
+});

@@ -44,8 +44,10 @@ function holdsPersonal(type: DescMessage, isPersonal: AuditOf['isPersonal'], see
   });
 }
 
-/** The fields in the path, then the owner, then what else is called an id. */
+/** The fields in the path, then what else is called an id, then the owner. */
 function resourceOf({ request, http, access }: AuditOf): string[] {
+  // What such a call names may be the secret that it is allowed by: a link's token.
+  if (access.authentication === 'NONE') return [];
   const inPath = http.flatMap(({ template }) => [...template.matchAll(/\{(\w+)\}/g)].map(([, name]) => name!));
   const ids = request.fields
     .filter(({ name, fieldKind }) => fieldKind === 'scalar' && name.endsWith('_id') && name !== 'request_id')

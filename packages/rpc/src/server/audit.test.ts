@@ -6,6 +6,7 @@ import {
 } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
 import { OrderServiceService, PlaceOrderRequest } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import { DepositRequest, type Wallet, WalletServiceService } from '@caudal/contract/gen/caudal/payments/v1/wallets.ts';
+import { TrackingPageQueryServiceService } from '@caudal/contract/gen/caudal/tracking/v1/links.ts';
 import { CaudalError, refused, unavailable } from '@caudal/kernel/errors.ts';
 import { until } from '@caudal/testing/until.ts';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
@@ -247,6 +248,18 @@ describe.each(protocols)('over %s', (protocol) => {
     leave();
     await first;
   });
+});
+
+test('a refused call without a token leaves nothing of what it names, which may be the secret that it is allowed by', async () => {
+  const pages = service(TrackingPageQueryServiceService, {
+    async showTrackingPage() {
+      throw new CaudalError('RESOURCE_EXHAUSTED', 'POOL_EXHAUSTED', 'All connections are in use.');
+    },
+  });
+  const { url } = await start({ audit: trail }, [pages]);
+  expect((await fetch(`${url}/track/the-secret`)).status).toBe(429);
+  expect(records).toEqual([expect.objectContaining({ kind: 'DENIAL', outcome: 'POOL_EXHAUSTED', resource: '' })]);
+  expect(JSON.stringify(records)).not.toContain('the-secret');
 });
 
 test('a deadline answers the caller; the record says how the work ended', async () => {

@@ -2,6 +2,7 @@
  * Moves old months of traces from the database to the archive. It can be killed at any point, and the next run goes on.
  * docs/tracking-archive.md has the steps, and what may happen between them.
  */
+import { NoObject } from '@caudal/archive-store/types.ts';
 import type { Archiving } from '@caudal/context/context.ts';
 import { type Archive, maybeCopy } from '@caudal/eventlog/archive/archive.ts';
 import { longestManifest, manifestName, parseManifest } from '@caudal/eventlog/archive/manifest.ts';
@@ -10,7 +11,7 @@ import { checkFiles } from '@caudal/eventlog/archive/sorted-file.ts';
 import { isCode } from '@caudal/kernel/errors.ts';
 import type { IdSource } from '@caudal/kernel/ids.ts';
 import { sleep } from '@caudal/kernel/time.ts';
-import { isBusyError, sqlState } from '@caudal/postgres/errors.ts';
+import { isBusyError } from '@caudal/postgres/errors.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { archivedBytes, archivedTraces } from '../metrics.ts';
 import { type ExportedTraces, exportTraces, type TraceManifest, verifyTraces } from './export-month.ts';
@@ -48,7 +49,10 @@ interface Due {
 
 /** An archive or a database that can't be reached, or the end of the run: no other month would fare better. */
 const concernsAll = (error: unknown, signal: AbortSignal) =>
-  signal.aborted || (isCode(error, 'UNAVAILABLE') && !isBusyError(error)) || (error as Error).name === 'LeaseLost';
+  signal.aborted || (isCode(error, 'UNAVAILABLE') && !isOneMonths(error)) || (error as Error).name === 'LeaseLost';
+
+/** A lock that was not to be had, or objects that are in another archive. */
+const isOneMonths = (error: Error) => isBusyError(error) || error.cause instanceof NoObject;
 
 /**
  * Moves all months that are due. Returns those that have left. One that can't be moved stays as it is, and the others are moved; then the
@@ -64,22 +68,39 @@ export async function archiveTraces(options: ArchiveTracesOptions): Promise<stri
       await work();
     } catch (error) {
       if (concernsAll(error, signal)) throw error;
-      if (/^(55P03|40P01)$/.test(sqlState(error) ?? '')) {
-        log.warn({ month, err: error }, 'a month of traces waits for an older transaction: it leaves the next time');
-        return;
-      }
-      log.error({ month, err: error }, 'a month of traces could not be archived');
+      log.error({ month, err: error }, 'a month of traces could not be archived: it is tried again the next time');
       failures.push(error);
     }
   };
   // What an earlier run has left comes first.
   for (const part of await selectUndropped(database)) await attempt(part.month, () => dropTable(options, part));
-  for (const due of await selectDue(database, options))
+  for (const due of await selectDue(database, options)) {
+    await findFree(database, signal);
     await attempt(due.month, async () => {
       if (await moveOut(options, due)) moved.push(due.month);
     });
+  }
   if (failures.length > 0) throw failures[0];
   return moved;
+}
+
+/**
+ * Throws if something uses the traces for long, such as a dump: then no month can be switched, and each would be written in vain, while
+ * readers and writers wait behind every try.
+ */
+async function findFree(database: OwnersDatabase, signal: AbortSignal): Promise<void> {
+  const look = () =>
+    database.transaction(async (tx) => {
+      await waitBriefly(tx);
+      await tx.query({ text: 'LOCK TABLE ONLY traces IN ACCESS EXCLUSIVE MODE' });
+    });
+  try {
+    await whileBusy(signal, look);
+  } catch (error) {
+    if (isBusyError(error))
+      log.error('an older transaction uses the traces, such as a dump: no month leaves before it ends');
+    throw error;
+  }
 }
 
 /** Returns whether the month has left. */

@@ -203,4 +203,48 @@ describeWith(['postgres'], 'traces in very many months', () => {
       await target.remove();
     }
   }, 60_000);
+
+  test('and of very many parts are listed to their end', async () => {
+    const target = await folderArchive();
+    const world = await openWorld();
+    try {
+      const parts = { '2022-04': 13, '2022-03': 12 };
+      for (let n = 0; n < 13; n++) {
+        const due = Object.entries(parts).filter(([, of]) => n < of);
+        await write(
+          world,
+          due.map(([month]) => traceOf('late', `${month}-${two(1 + n)}T00:00:00Z`)),
+        );
+        expect(await archiveNow(world.database, target.store, { now: later() })).toHaveLength(due.length);
+      }
+      const reader = world.open({ archive: openArchive(target.store) });
+      const pages = await pagesOf(reader, 'late', 100);
+      expect(pages.map(({ traces }) => traces.length)).toEqual([13, 12]);
+    } finally {
+      await world.drop();
+      await target.remove();
+    }
+  }, 60_000);
+
+  test('are all listed after a restore, also if one was said again with a time in another month', async () => {
+    const target = await folderArchive();
+    const world = await openWorld();
+    try {
+      const { database } = world;
+      const traces = Array.from({ length: 80 }, (_, n) =>
+        traceOf('twice', `2022-03-${two(1 + Math.floor(n / 3))}T00:0${n % 3}:00Z`, { eventId: `E${n}` }),
+      );
+      await write(world, traces);
+      expect(await archiveNow(database, target.store)).toEqual(['2022-03']);
+      // It is not among the latest 50, and on one page with the one that it repeats.
+      expect(await write(world, [traceOf('twice', '2022-04-01T00:00:00Z', { eventId: 'E25' })])).toBe(1);
+      const archive = openArchive(target.store);
+      await restoreTraces({ database, archive, month: '2022-03', days: 40, signal: new AbortController().signal });
+      const listed = (await pagesOf(world, 'twice', 60)).flatMap((page) => page.traces);
+      expect(listed.map(({ eventId }) => eventId)).toEqual(['E25', ...traces.map((one) => one.eventId).toReversed()]);
+    } finally {
+      await world.drop();
+      await target.remove();
+    }
+  }, 60_000);
 });

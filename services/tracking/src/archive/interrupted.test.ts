@@ -6,6 +6,7 @@ import { archiveUnavailable } from '@caudal/archive-store/errors.ts';
 import type { ArchiveStore } from '@caudal/archive-store/types.ts';
 import type { Trace } from '@caudal/contract/gen/caudal/tracking/v1/tracking.ts';
 import { openArchive } from '@caudal/eventlog/archive/archive.ts';
+import type { Database } from '@caudal/postgres/database.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { until } from '@caudal/testing/until.ts';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
@@ -48,6 +49,17 @@ describeWith(['postgres'], 'archiving traces', () => {
     });
     expect(rows).toEqual(months.map(() => ({ traces: 18, part: 1 })));
     await expectSame();
+  }
+
+  /** Waits for locks as the job does, but not as long. */
+  function hasty(): Database {
+    const transaction: Database['transaction'] = (work) =>
+      world.database.transaction((tx) => {
+        const query: typeof tx.query = ({ text, ...rest }) =>
+          tx.query({ text: text.replace(/^(SET LOCAL lock_timeout =) 1000$/, '$1 20'), ...rest });
+        return work({ ...tx, query });
+      });
+    return { ...world.database, transaction };
   }
 
   test('fails before each step, one after the other', async () => {
@@ -113,6 +125,51 @@ describeWith(['postgres'], 'archiving traces', () => {
     await expectSame();
     await archiveNow(world.database, target.store);
     await expectMoved();
+  });
+
+  test('while something uses the traces for long, such as a dump, the run fails, and writes nothing into the archive', async () => {
+    await world.open().database.transaction(async (tx) => {
+      await tx.query({ text: 'LOCK TABLE traces IN ACCESS SHARE MODE' });
+      await expect(archiveNow(hasty(), target.store)).rejects.toThrow();
+      expect(await target.store.list('', new AbortController().signal)).toEqual([]);
+    });
+    expect(await archiveNow(world.database, target.store)).toEqual(months);
+    await expectMoved();
+  }, 30_000);
+
+  test('a month whose partition is used for long fails the run, and the others leave', async () => {
+    const hold = Promise.withResolvers<void>();
+    let held: Promise<void> | undefined;
+    const onStep = async (step: string, month: string) => {
+      if (step !== 'switch' || month !== '2022-01') return;
+      const { promise, resolve } = Promise.withResolvers<void>();
+      held = world.open().database.transaction(async (tx) => {
+        await tx.query({ text: 'LOCK TABLE traces_2022_01 IN ROW EXCLUSIVE MODE' });
+        resolve();
+        await hold.promise;
+      });
+      await promise;
+    };
+    await expect(archiveNow(hasty(), target.store, { onStep })).rejects.toThrow();
+    expect(await tablesOfTraces(world.database)).toEqual(['traces_2022_01']);
+    hold.resolve();
+    await held;
+    expect(await archiveNow(world.database, target.store)).toEqual(['2022-01']);
+    await expectMoved();
+  }, 30_000);
+
+  test('a table whose objects are in another archive keeps no month from leaving', async () => {
+    const onStep = (step: string, month: string) => {
+      if (step === (month === '2022-01' ? 'drop' : 'export')) throw new Error('away');
+    };
+    await expect(archiveNow(world.database, target.store, { onStep })).rejects.toThrow('away');
+    const other = await folderArchive();
+    try {
+      await expect(archiveNow(world.database, other.store)).rejects.toMatchObject({ reason: 'ARCHIVE_UNAVAILABLE' });
+      expect(await tablesOfTraces(world.database)).toEqual(['traces_2022_01_part_1']);
+    } finally {
+      await other.remove();
+    }
   });
 
   test('a trace that comes while its month is exported keeps it for the next run', async () => {

@@ -101,9 +101,14 @@ function endOf(month: string): Date {
   return new Date(Date.UTC(year, number));
 }
 
-/** In the order of pages; of a trace that is in both once. */
+const monthOf = ({ at }: Found) => at.toISOString().slice(0, 7);
+
+/**
+ * In the order of pages; of a trace that is in both once. One that was said again with a time in another month is another one: the database
+ * tells them apart as well, so rows that are asked for never become fewer.
+ */
 function merged(some: Found[], others: Found[]): Found[] {
-  const byId = new Map([...others, ...some].map((found) => [found.id, found]));
+  const byId = new Map([...others, ...some].map((found) => [`${found.id} ${monthOf(found)}`, found]));
   return [...byId.values()].sort((a, b) => b.at.getTime() - a.at.getTime() || (a.id < b.id ? 1 : -1));
 }
 
@@ -127,7 +132,8 @@ async function selectPage(
   database: Transaction,
   { parcel, firstAt, lastAt, before, limit }: ReadOptions,
 ): Promise<{ living: Found[]; parts: ArchivedPart[] }> {
-  // Between the parcel's first and last trace: months before and after are not looked at.
+  // Between the parcel's first and last trace: months before and after are not looked at, nor those that begin where
+  // the page does: each page comes to a month of its own.
   const rows = await database.query<Row>({
     name: 'tracking-traces',
     text: `(SELECT id::text, happened_at AS at, body, NULL AS month, NULL::int AS part, NULL AS archive, NULL AS path, NULL::bytea AS hash
@@ -137,7 +143,8 @@ async function selectPage(
       UNION ALL
       SELECT NULL, NULL, NULL, ${columnsOfPart} FROM archived_trace_months a
       WHERE a.restored_at IS NULL
-        AND a.month BETWEEN date_trunc('month', $2::timestamptz AT TIME ZONE 'UTC')::date AND ($3::timestamptz AT TIME ZONE 'UTC')::date`,
+        AND a.month BETWEEN date_trunc('month', $2::timestamptz AT TIME ZONE 'UTC')::date AND ($3::timestamptz AT TIME ZONE 'UTC')::date
+        AND ($4::timestamptz IS NULL OR (a.month::timestamp AT TIME ZONE 'UTC', '${firstId}'::uuid) < ($4, $5::uuid))`,
     values: [parcel, firstAt, before?.at ?? lastAt, before?.at ?? null, before?.id ?? null, limit],
   });
   const isPart = (row: Row): row is Row & ArchivedPart => row.month !== null;

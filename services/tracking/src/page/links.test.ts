@@ -2,10 +2,14 @@
 
 import type { ParcelLinkServiceService } from '@caudal/contract/gen/caudal/tracking/v1/links.ts';
 import { Trace } from '@caudal/contract/gen/caudal/tracking/v1/tracking.ts';
+import { openEventLog } from '@caudal/eventlog/event-log.ts';
+import { someEvent } from '@caudal/eventlog/testing/events.ts';
+import type { Database } from '@caudal/postgres/database.ts';
 import { start, stopAll } from '@caudal/rpc/testing/fixture.ts';
 import type { Handlers } from '@caudal/rpc/types.ts';
 import { refusalOf, testCall } from '@caudal/testing/call.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
+import { until } from '@caudal/testing/until.ts';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { parcelLinkService } from '../commands/parcel-link-service.ts';
 import { parcelId } from '../domain/parcel-id.ts';
@@ -140,6 +144,59 @@ describeWith(['postgres'], 'public links', () => {
     expect((await visit(path)).status).toBe(404);
     expect((await visit(others.path)).status).toBe(200);
   });
+
+  /** As the saga does before it deletes links. */
+  async function recordErasure(database: Database, customer: string): Promise<void> {
+    const log = openEventLog({ database, domain: 'tracking' });
+    await log.append({ stream: `tracking.link_erasure/${customer}`, expected: 0, events: [someEvent()] });
+    await log.stop();
+  }
+
+  test('no link can be made to the parcel of a customer who was erased, also if it began before', async () => {
+    await parcel('F1');
+    // Another process.
+    const { database } = world.open();
+    const erase = (customer: string) => {
+      const saga = linkErasures({ database });
+      return saga.run(
+        saga.next({ customerId: customer, deleted: false })!,
+        { customerId: customer, deleted: false },
+        {} as never,
+      );
+    };
+    const isWaiting = async () => {
+      const text = `SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+        WHERE l.locktype = 'advisory' AND NOT l.granted AND d.datname = current_database()`;
+      return (await database.query({ text })).length > 0;
+    };
+    await change('F1', "customer = 'dora'");
+    let erasing: Promise<unknown> | undefined;
+    const transaction: Database['transaction'] = (work) =>
+      world.database.transaction((tx) => {
+        const query: typeof tx.query = async (statement) => {
+          if (statement.text.startsWith('INSERT INTO parcel_links')) {
+            await recordErasure(database, 'dora');
+            erasing = erase('dora');
+            await until(isWaiting);
+          }
+          return tx.query(statement);
+        };
+        return work({ ...tx, query });
+      });
+    const slow = parcelLinkService({ database: { ...world.database, transaction }, clock: () => now });
+    const dora = testCall({ subject: 'dora' });
+    const { path } = await (slow.handlers as unknown as typeof links).createParcelLink(named('F1'), dora);
+    await erasing;
+    expect((await visit(path)).status).toBe(404);
+    expect(await refusalOf(links.createParcelLink(named('F1'), dora))).toEqual({
+      ...{ code: 'FAILED_PRECONDITION', reason: 'CUSTOMER_ERASED' },
+    });
+    // One whose id begins in the same way.
+    await change('F1', "customer = 'dor'");
+    expect((await visit((await links.createParcelLink(named('F1'), testCall({ subject: 'dor' }))).path)).status).toBe(
+      200,
+    );
+  }, 30_000);
 
   test('links that have ended are deleted', async () => {
     await parcel('D1');

@@ -19,7 +19,7 @@ export function placeOf(seen: Pick<Seen, 'status' | 'place'>): SeenPlace | undef
   if (!seen.place) return undefined;
   const { name, country, latitude, longitude } = seen.place as Place;
   const parts = [isAtTheDoor(seen) ? undefined : name, country].filter(Boolean);
-  const isPosition = latitude !== undefined && longitude !== undefined;
+  const isPosition = !isAtTheDoor(seen) && latitude !== undefined && longitude !== undefined;
   if (parts.length === 0 && !isPosition) return undefined;
   return {
     name: parts.length > 0 ? parts.join(', ') : undefined,

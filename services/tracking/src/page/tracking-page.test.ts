@@ -79,12 +79,14 @@ test('at the door it has only the country and our own words', () => {
         signedBy: 'Lovelace',
         photoUrl: 'https://a/b.png',
       },
-      place: { name: '12 Rue de la Paix', country: 'FR', latitude: 45.76412, longitude: 4.83571 },
+      place: { name: '12 Rue de la Paix', country: 'FR', latitude: 48.86912, longitude: 2.33171 },
     }),
   ]);
   expect(textOf(html)).toContain('Delivered A neighbour has it.');
-  expect(html).not.toMatch(/Lovelace|Paix|b\.png|45\.76|4\.83/);
+  expect(html).not.toMatch(/Lovelace|Paix|b\.png|48\.87|2\.33/);
   expect(textOf(html)).toContain('Departed Lyon, FR');
+  // The mark of Lyon, and none at the door.
+  expect(html.match(/<circle /g)).toHaveLength(1);
 });
 
 test('draws the places that have positions, in their order, and says them in words', () => {

@@ -12,7 +12,7 @@ import { openTraceReader } from '../archive/read-traces.ts';
 import { parcelId } from '../domain/parcel-id.ts';
 import { searchParcels } from '../search/search-parcels.ts';
 import { arrivalOf } from './arrival.ts';
-import { type ListedParcel, listStatement, tokenBehind } from './list-parcels.ts';
+import { listParcels } from './list-parcels.ts';
 import { listedParcel, type ParcelColumns, parcelColumns, parcelPage, stateOf } from './parcel-message.ts';
 import { type Page, rememberLearnt, rememberPages } from './remembered.ts';
 
@@ -60,13 +60,8 @@ export function trackingQueryService({ database, clock, archive }: Options) {
     },
 
     async listParcels(request) {
-      const limit = pageLimit(request.pageSize);
-      const rows = await database.query<ListedParcel>(listStatement(request, { now: clock(), limit }));
-      const page = rows.slice(0, limit);
-      return {
-        parcels: page.map(listedParcel),
-        nextPageToken: rows.length > limit ? tokenBehind(request, page.at(-1)!) : '',
-      };
+      const { rows, nextPageToken } = await listParcels(database, request, clock());
+      return { parcels: rows.map(listedParcel), nextPageToken };
     },
 
     searchParcels: (request) => searchParcels(database, request),

@@ -28,7 +28,7 @@ const mostLooked = 10_000;
 const mostProbed = 1_000;
 /** Ranges of the map for an area: a statement each. */
 const mostRanges = 24;
-const outOfTime = '57014';
+export const outOfTime = '57014';
 
 interface Search {
   area: Area | undefined;
@@ -165,7 +165,11 @@ function sorted(candidates: Candidate[], { order, after, wants, limit }: Search)
   };
 }
 
-async function rowsOf(tx: Transaction, found: Candidate[]): Promise<Map<string, ParcelColumns>> {
+/** The rows of these parcels, by their ids. */
+export async function rowsOf(
+  tx: Transaction,
+  found: readonly Pick<Candidate, 'parcel'>[],
+): Promise<Map<string, ParcelColumns>> {
   if (found.length === 0) return new Map();
   const rows = await tx.query<ParcelColumns>({
     text: `SELECT ${parcelColumns} FROM parcels WHERE parcel = ANY ($1::uuid[])`,

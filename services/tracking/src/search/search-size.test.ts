@@ -1,6 +1,6 @@
 /** A search looks at few parcels by an index, however many there are. */
 
-import { SearchParcelsRequest } from '@caudal/contract/gen/caudal/tracking/v1/tracking.ts';
+import { ListParcelsRequest, SearchParcelsRequest } from '@caudal/contract/gen/caudal/tracking/v1/tracking.ts';
 import { textArray, uuidArray } from '@caudal/postgres/arrays.ts';
 import type { Statement } from '@caudal/postgres/database.ts';
 import { testCall } from '@caudal/testing/call.ts';
@@ -10,6 +10,7 @@ import { parcelId } from '../domain/parcel-id.ts';
 import { cellsOver, rangesOf } from '../domain/places/cells.ts';
 import { rectsAround } from '../domain/places/distance.ts';
 import type { Point } from '../domain/places/point.ts';
+import { lookStatement } from '../queries/list-parcels.ts';
 import { writePlaces } from '../store/parcel-places.ts';
 import { openWorld, type World } from '../testing/world.ts';
 import { openBudget } from './budget.ts';
@@ -115,6 +116,40 @@ describeWith(['postgres'], 'a search among 100,000 parcels', () => {
       expect([index, Math.max(...scans.map(({ rows }) => rows))]).toEqual([index, 200]);
     }
   });
+
+  test('a list reads its limit by its index as well, also with conditions that nothing meets', async () => {
+    const { database, queries } = world;
+    await database.query({
+      text: `UPDATE parcels SET last_at = created_at - interval '40 days', last_day = (created_at - interval '40 days')::date,
+        eta = created_at - interval '30 days' WHERE status = 3`,
+    });
+    await database.query({ text: 'ANALYZE parcels' });
+    const now = new Date();
+    const lists: [string, Partial<ListParcelsRequest>][] = [
+      ['parcels_created_at_parcel_idx', {}],
+      ['parcels_status_created_at_parcel_idx', { status: 2 }],
+      ['parcels_carrier_key_created_at_parcel_idx', { carrier: 'acme', status: 6 }],
+      ['parcels_eta_parcel_idx', { late: true, status: 7, silentDays: 1 }],
+      ['parcels_last_day_parcel_idx', { silentDays: 1, status: 7 }],
+    ];
+    for (const [index, list] of lists) {
+      const request = ListParcelsRequest.fromPartial(list);
+      const statement = lookStatement(request, { now, after: undefined, limit: 400 });
+      expect([index, await scansOf(statement)]).toEqual([index, [expect.objectContaining({ index, rows: 400 })]]);
+    }
+    const pages: number[] = [];
+    for (let pageToken = ''; ; ) {
+      const page = await queries.listParcels(
+        ListParcelsRequest.fromPartial({ silentDays: 1, status: 7, pageToken }),
+        testCall(),
+      );
+      pages.push(page.parcels.length);
+      pageToken = page.nextPageToken;
+      if (!pageToken) break;
+    }
+    // 25,000 are silent, and none of them is delivered.
+    expect(pages).toEqual([0, 0, 0]);
+  }, 60_000);
 
   test('the nearest are found with few looks, on the first page and on later ones, and each parcel of a depot once', async () => {
     const order = orderNamed('distance', { center: lyon, metres: 300_000 });

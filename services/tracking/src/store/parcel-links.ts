@@ -1,5 +1,8 @@
 /** Public links to parcels' pages: the table `parcel_links`. A link's token is random, and only its hash is stored. */
 import { randomBytes } from 'node:crypto';
+import { linkErasure } from '@caudal/contract/entities.ts';
+import { selectStreamHeads } from '@caudal/eventlog/streams.ts';
+import { refused } from '@caudal/kernel/errors.ts';
 import { sha256 } from '@caudal/kernel/sha256.ts';
 import type { Database, Transaction } from '@caudal/postgres/database.ts';
 import { type ParcelColumns, parcelColumns } from '../queries/parcel-message.ts';
@@ -20,7 +23,10 @@ interface NewLink {
   endsAt: Date;
 }
 
-/** Makes a link, which is on disk then. It shows the parcel for as long as this belongs to the shipment that it has now. */
+/**
+ * Makes a link, which is on disk then. It shows the parcel for as long as this belongs to the shipment that it has now. Refused:
+ * FAILED_PRECONDITION CUSTOMER_ERASED.
+ */
 export async function makeLink(
   database: Pick<Database, 'transaction'>,
   { parcel, shipment, customer }: LinkedParcel,
@@ -34,6 +40,7 @@ export async function makeLink(
       text: `SELECT pg_advisory_xact_lock(hashtextextended('links ' || $1, 0)), set_config('synchronous_commit', 'on', true)`,
       values: [parcel],
     });
+    if (customer !== null) await refuseErased(tx, customer);
     await tx.query({
       text: `DELETE FROM parcel_links WHERE hash IN
         (SELECT hash FROM parcel_links WHERE parcel = $1 ORDER BY created_at DESC, hash OFFSET $2)`,
@@ -46,6 +53,23 @@ export async function makeLink(
   });
   return { token, endsAt };
 }
+
+/**
+ * The saga's stream begins before it deletes links, and it waits for those that are being made. So a link is refused, or is deleted with the
+ * others.
+ */
+async function refuseErased(tx: Transaction, customer: string): Promise<void> {
+  await tx.query({ text: `SELECT pg_advisory_xact_lock_shared(${lockOfCustomer})`, values: [customer] });
+  const stream = `${linkErasure.name}/${customer}`;
+  const [first] = await selectStreamHeads(tx, { prefix: stream, limit: 1 });
+  if (first?.stream === stream)
+    throw refused(
+      'CUSTOMER_ERASED',
+      `The customer "${customer}" was erased: there are no public links to their parcels.`,
+    );
+}
+
+const lockOfCustomer = "hashtextextended('links of ' || $1, 0)";
 
 /**
  * The parcel of a link; undefined if the link is unknown, has ended, was revoked, or is of another shipment's time. All of these are one
@@ -79,10 +103,13 @@ export async function revokeLinks(database: Pick<Database, 'transaction'>, parce
   });
 }
 
-/** Deletes the links that were made for parcels of this customer. */
+/** Deletes the links that were made for parcels of this customer, also those that are being made. */
 export async function deleteLinksOf(database: Pick<Database, 'transaction'>, customer: string): Promise<void> {
   await database.transaction(async (tx) => {
-    await tx.query({ text: "SELECT set_config('synchronous_commit', 'on', true)" });
+    await tx.query({
+      text: `SELECT set_config('synchronous_commit', 'on', true), pg_advisory_xact_lock(${lockOfCustomer})`,
+      values: [customer],
+    });
     await tx.query({ text: 'DELETE FROM parcel_links WHERE customer = $1', values: [customer] });
   });
 }

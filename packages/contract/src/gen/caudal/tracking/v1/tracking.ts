@@ -3881,7 +3881,10 @@ export const TrackingQueryServiceService = {
     responseSerialize: (value: ListTracesResponse): Buffer => Buffer.from(ListTracesResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListTracesResponse => ListTracesResponse.decode(value),
   },
-  /** Parcels without their traces, the newest first; late ones by their expected time, silent ones by their last trace. */
+  /**
+   * Parcels without their traces, the newest first; late ones by their expected time, silent ones by their last trace. A page may be shorter
+   * than asked for, or empty, and not be the last one: it ends when 10,000 parcels were looked at.
+   */
   listParcels: {
     path: "/caudal.tracking.v1.TrackingQueryService/ListParcels" as const,
     requestStream: false as const,
@@ -3912,7 +3915,10 @@ export interface TrackingQueryServiceServer extends UntypedServiceImplementation
   getParcel: handleUnaryCall<GetParcelRequest, Parcel>;
   /** The traces of a parcel, those that happened last first. */
   listTraces: handleUnaryCall<ListTracesRequest, ListTracesResponse>;
-  /** Parcels without their traces, the newest first; late ones by their expected time, silent ones by their last trace. */
+  /**
+   * Parcels without their traces, the newest first; late ones by their expected time, silent ones by their last trace. A page may be shorter
+   * than asked for, or empty, and not be the last one: it ends when 10,000 parcels were looked at.
+   */
   listParcels: handleUnaryCall<ListParcelsRequest, ListParcelsResponse>;
   /**
    * Finds parcels by where they were last, by the beginning of their tracking number, and by words of the place. A page may be shorter than
