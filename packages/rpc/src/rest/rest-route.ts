@@ -13,8 +13,8 @@ import type { Endpoint } from '../server/endpoint.ts';
 import { rateHeaders } from '../server/rate-limits.ts';
 import { refuseRepeated } from '../server/repeated-headers.ts';
 import type { WebhookSignature, WebhookVerifier } from '../server/webhook.ts';
-import { cacheControl, validatorOf, variedBy } from './caching.ts';
-import { endIfUnfinished, endIfUnread, whenAnswered } from './connection.ts';
+import { cacheControl, isConfirmed, validatorOf, variedBy } from './caching.ts';
+import { endIfUnfinished, whenAnswered } from './connection.ts';
 import { decodeRest, unquoted } from './decode.ts';
 import { pageHeaders, pageType } from './html-page.ts';
 import { type LocationOf, locationOf } from './location.ts';
@@ -132,7 +132,8 @@ function callerOfAdmitted(
   }
 }
 
-const addressIn = (request: FastifyRequest, admission: Admission): string =>
+/** The address that the request is from. */
+export const addressIn = (request: FastifyRequest, admission: Admission): string =>
   admission.address(request.raw.socket.remoteAddress, headerReader(request));
 
 const bytesOf = (body: unknown): Buffer => (body as Buffer | undefined) ?? Buffer.alloc(0);
@@ -175,7 +176,6 @@ export async function serveRoute(
       };
     },
   });
-  if (admitted) endIfUnread(request, reply, admission.patience, admission.limits.answerMs);
   if (admitted && contract.rawBody && !outcome.ok) admission.countFailed(admitted.address, outcome.error);
   if (!outcome.ok) return sendProblem(request, reply, outcome.error, { id: outcome.requestId, contract });
   const { body, styleHash, etag, location } = outcome.answer;
@@ -190,7 +190,7 @@ export async function serveRoute(
   for (const name of variedBy(contract)) addVary(reply, name);
   // Before a 304 as well, since its headers replace those that a browser has kept.
   if (styleHash !== undefined) reply.headers(pageHeaders(styleHash));
-  if (isRead && etag && hasTag(header('if-none-match'), etag)) return reply.code(304).send();
+  if (isRead && isConfirmed(contract) && etag && hasTag(header('if-none-match'), etag)) return reply.code(304).send();
   return reply
     .code(contract.successStatus)
     .type(contract.page ? pageType : 'application/json')
