@@ -1,7 +1,6 @@
 /** The page at the REST port's `/`: links for a person with a browser, or JSON for a client that asks for it. */
 import { createHash } from 'node:crypto';
 import type { FastifyInstance } from 'fastify';
-import type { OpenPages } from './open-pages.ts';
 
 const places = [
   { name: 'docs', path: '/docs', what: 'all methods with their permissions and errors, and a form to call them' },
@@ -40,8 +39,8 @@ const styleHash = createHash('sha256').update(style).digest('base64');
 const policy = `default-src 'none'; style-src 'sha256-${styleHash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
 
 /** Adds the page: as HTML, unless the request accepts JSON and not HTML. It needs no token. */
-export function addFrontPage(app: FastifyInstance, pages: OpenPages): void {
-  app.get('/', pages, (request, reply) => {
+export function addFrontPage(app: FastifyInstance): void {
+  app.get('/', (request, reply) => {
     const { accept = '' } = request.headers;
     reply.header('vary', 'accept').header('cache-control', 'public, max-age=300');
     return /\bapplication\/json\b/i.test(accept) && !/\btext\/html\b/i.test(accept)
