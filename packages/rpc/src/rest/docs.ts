@@ -43,30 +43,33 @@ const configuration = {
 };
 const start = `Scalar.createApiReference('#app', ${JSON.stringify(configuration)});\n`;
 
-/** Adds the pages, within these bounds. All of their scripts, fonts and calls are of this server. */
-export function addDocs(app: FastifyInstance, endpoints: Endpoint[], pages: OpenPages): void {
-  addFrontPage(app, pages);
+/** Adds the pages; `large` bounds those that are large. All of their scripts, fonts and calls are of this server. */
+export function addDocs(app: FastifyInstance, endpoints: Endpoint[], large: OpenPages): void {
+  addFrontPage(app);
   const document = JSON.stringify(openApi(endpoints.map(({ contract }) => contract)));
   let encoded: Promise<Encoded> | undefined;
-  app.get('/openapi.json', pages, async (request, reply) => {
-    encoded ??= encodeText(document);
+  app.get('/openapi.json', large, async (request, reply) => {
+    encoded ??= encodeText(document).catch((error) => {
+      encoded = undefined;
+      throw error;
+    });
     reply.header('cache-control', 'public, max-age=300').type('application/json');
     return sendEncoded(request, reply, await encoded);
   });
-  app.get('/docs', pages, (_, reply) => reply.code(301).header('location', '/docs/').send());
+  app.get('/docs', (_, reply) => reply.code(301).header('location', '/docs/').send());
   // The browser gets the policy too, so that no later version of the pages can send a token to another server.
-  app.get('/docs/', pages, (_, reply) =>
+  app.get('/docs/', (_, reply) =>
     reply
       .header('content-security-policy', policy)
       .header('cache-control', 'public, max-age=300')
       .type('text/html; charset=utf-8')
       .send(page),
   );
-  app.get('/docs/js/start.js', pages, (_, reply) =>
+  app.get('/docs/js/start.js', (_, reply) =>
     reply.header('cache-control', 'public, max-age=300').type('text/javascript; charset=utf-8').send(start),
   );
   const script = docsScript();
-  app.get('/docs/js/scalar.js', pages, async (request, reply) => {
+  app.get('/docs/js/scalar.js', large, async (request, reply) => {
     const made = await script();
     reply.header('cache-control', 'public, max-age=300').type('text/javascript; charset=utf-8');
     return sendEncoded(request, reply, made);

@@ -1,4 +1,4 @@
-/** Bounds the pages that anybody may read: so many are being answered at the same time. */
+/** Bounds the large pages that anybody may read: so many are being answered at the same time. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { networkOf } from '../server/address.ts';
 import type { Admission } from '../server/admission.ts';

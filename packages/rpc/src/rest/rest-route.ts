@@ -2,6 +2,7 @@
 import type { Page } from '@caudal/contract/gen/caudal/type/v1/page.ts';
 import type { HttpRule } from '@caudal/contract/http-rule.ts';
 import type { Caller } from '@caudal/kernel/context.ts';
+import { CaudalError } from '@caudal/kernel/errors.ts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Doors } from '../grpc/grpc.ts';
 import { type HeaderReader, headerNames } from '../headers.ts';
@@ -60,6 +61,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Set before the body is read. */
     admitted: Admitted | undefined;
+    /** Whether the body is still to be read, or to be refused. */
+    reading: boolean;
     /** For webhooks only: the signature that the body must have. */
     signature: WebhookSignature | undefined;
   }
@@ -93,6 +96,10 @@ export async function admit(
     }
     request.admitted = admission.admit(route.endpoint, caller, address);
     whenAnswered(request, reply, request.admitted.leave);
+    // While the token was checked: the place is given back, and nobody waits for an answer.
+    if (request.raw.socket.destroyed)
+      throw new CaudalError('CANCELLED', 'CALL_CANCELLED', 'The caller has disconnected.');
+    request.reading = true;
     return undefined;
   } catch (error) {
     if (route.verifier) admission.countFailed(addressIn(request, admission), error);
@@ -100,6 +107,19 @@ export async function admit(
     // Refuses through the pipeline, which counts and reports all calls.
     return serveRoute(route, doors, request, reply, { error, caller });
   }
+}
+
+/** Refuses an admitted request whose body could not be read, as `admit` refuses. */
+export function refuseBody(
+  route: Route,
+  doors: Doors,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  error: unknown,
+): Promise<FastifyReply> {
+  const { patience, limits } = doors.admission;
+  endIfUnfinished(request, patience, limits.requestBodyMs);
+  return serveRoute(route, doors, request, reply, { error, caller: request.admitted?.caller });
 }
 
 /** Headers of requests with another name than in gRPC. */
@@ -150,9 +170,11 @@ export async function serveRoute(
   const { contract } = endpoint;
   const header = headerReader(request);
   const { admitted } = request;
+  request.reading = false;
   const isRead = rule.method === 'GET';
   const outcome = await pipeline.run(endpoint, {
-    place: admitted?.place,
+    // One that is refused does no work, and may have lost its place with its connection.
+    place: refusal ? undefined : admitted?.place,
     address: admitted?.address ?? addressIn(request, admission),
     refused: refusal?.caller,
     authenticate: () => (refusal ? Promise.reject(refusal.error) : callerOfAdmitted(route, request, admission)),

@@ -22,7 +22,7 @@ import { addDocs } from './docs.ts';
 import { keepBytes } from './json-body.ts';
 import { openPages } from './open-pages.ts';
 import { sendProblem } from './problem-reply.ts';
-import { admit, type Route, routesOf, serveRoute } from './rest-route.ts';
+import { admit, type Route, refuseBody, routesOf, serveRoute } from './rest-route.ts';
 import { addSecureHeaders } from './secure-headers.ts';
 import { verbSplitter } from './verbs.ts';
 
@@ -105,6 +105,7 @@ export async function startRest(options: RestServerOptions): Promise<RestServer>
   takeJsonOnly(app, admission);
   app.decorateRequest('admitted', undefined);
   app.decorateRequest('signature', undefined);
+  app.decorateRequest('reading', false);
   for (const route of routes)
     app.route({
       method: route.rule.method,
@@ -113,6 +114,12 @@ export async function startRest(options: RestServerOptions): Promise<RestServer>
       bodyLimit: boundOf(route.endpoint.contract, options.limits.maxMessageBytes),
       onRequest: (request, reply) => admit(route, options, request, reply),
       handler: (request, reply) => serveRoute(route, options, request, reply),
+      errorHandler(error, request, reply) {
+        const refusal = fromFastify(error, request.routeOptions.bodyLimit);
+        return request.reading
+          ? refuseBody(route, options, request, reply, refusal)
+          : sendProblem(request, reply, refusal);
+      },
     });
   for (const path of ['/livez', '/readyz']) {
     app.get(path, (_, reply) => {
