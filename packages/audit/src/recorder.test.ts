@@ -14,7 +14,7 @@ function memory() {
     async query<R>({ values }: Statement) {
       const [list, durable] = values as [Buffer, boolean];
       const bodies = textsOf(list);
-      const error = fail?.(bodies);
+      const error = await fail?.(bodies);
       if (error) throw error;
       batches.push({ bodies: bodies.map(parseBody), durable });
       return [{ position: batches.length, hash: Buffer.alloc(32) }] as R[];
@@ -176,6 +176,22 @@ describe('while the database is away', () => {
     const lost = store.records().find(({ outcome }) => outcome === 'LOST');
     expect(lost?.count).toBe(2_000);
     expect(store.records()).toHaveLength(5_001);
+  });
+
+  test('those that come while a batch is under way are counted, if there is no room for all when it fails', async () => {
+    let fail = (_: unknown) => {};
+    const failed = new Promise((resolve) => {
+      fail = resolve;
+    });
+    store.failWith(() => failed);
+    for (let n = 0; n < 5_000; n++) recorder.note(entry({ resource: `w-${n}` }));
+    await pass(1_100);
+    for (let n = 0; n < 600; n++) recorder.note(entry({ resource: `late-${n}` }));
+    store.failWith(undefined);
+    fail(away());
+    await pass(5_000);
+    const lost = store.records().filter(({ outcome }) => outcome === 'LOST');
+    expect([lost.map(({ count }) => count), store.records().length - lost.length]).toEqual([[600], 5_000]);
   });
 
   test('no more than 1,000 acts wait', async () => {

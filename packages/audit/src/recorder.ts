@@ -179,7 +179,10 @@ export function openRecorder({ database, clock = systemClock }: { database: Tran
       if (!failing) log.error({ err: error }, 'records of the audit log can not be written; they are kept for a while');
       failing = true;
       // The record of the gap is made anew.
-      waiting = [...noted, ...waiting].slice(0, mostWaiting);
+      const both = [...noted, ...waiting];
+      waiting = both.slice(0, mostWaiting);
+      // What came while these were under way.
+      for (const { count } of both.slice(mostWaiting)) drop(count);
       throw error;
     } finally {
       waitingNow.set(waiting.length);

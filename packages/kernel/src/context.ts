@@ -10,6 +10,10 @@ export interface Caller {
   kind?: 'user' | 'service' | 'key';
   /** The token's `jti` or the API key's id, if it has one; never a secret. */
   credential?: string;
+  /** When the token of a user was issued, in milliseconds since 1970, if it says so. */
+  issuedAt?: number;
+  /** The `sub` of the token of a user whom another claim names. */
+  tokenSubject?: string;
   /** Who has got the secret of the API key, if that is not its owner. */
   keyMaker?: string;
 }

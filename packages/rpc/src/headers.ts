@@ -19,6 +19,8 @@ export const headerNames = {
   consistency: 'caudal-consistency-token',
   readStrength: 'caudal-read-strength',
   age: 'caudal-age',
+  /** Between processes only: the address that a forwarded call comes from. */
+  callerAddress: 'caudal-caller-address',
   /** Over REST only. */
   signature: 'webhook-signature',
 } as const;

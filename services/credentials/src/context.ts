@@ -18,7 +18,7 @@ export const credentials = defineContext({
   permissions: logPermissions('customers'),
   deciders: [apiKeyDecider, keyOwnerDecider, revocationDecider, ownerErasureDecider],
   commands: ({ aggregates, ids, clock }) => [
-    credentialService({ aggregates, ids }),
+    credentialService({ aggregates, ids, clock }),
     credentialCheckService({ aggregates, clock }),
   ],
   queries: ({ aggregates, views, clock }) => [credentialQueryService({ aggregates, views: views(apiKeys), clock })],

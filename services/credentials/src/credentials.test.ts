@@ -26,8 +26,11 @@ let api: Handlers<CredentialServiceService>;
 let checks: Handlers<CredentialCheckServiceService>;
 let queries: Handlers<CredentialQueryServiceService>;
 let now: Date;
+/** By how much the clock goes on each time that it is asked. */
+let tickMs: number;
 beforeEach(() => {
   appended = [];
+  tickMs = 0;
   now = new Date('2026-01-01T00:00:00Z');
   log = memoryLog({
     domain: 'credentials',
@@ -36,9 +39,13 @@ beforeEach(() => {
       judge();
     },
   });
-  const clock = () => now;
+  const clock = () => {
+    const asked = now;
+    now = new Date(now.getTime() + tickMs);
+    return asked;
+  };
   const aggregates = openAggregates({ log, clock, ids: newId });
-  api = credentialService({ aggregates, ids: newId }).handlers as never;
+  api = credentialService({ aggregates, ids: newId, clock }).handlers as never;
   checks = credentialCheckService({ aggregates, clock }).handlers as never;
   queries = credentialQueryService({ aggregates, clock, views: fixedViews({}) as never }).handlers as never;
 });
@@ -146,6 +153,47 @@ describe('the scope of an API key', () => {
       api.revokeSubject({ requestId: '', subject: 's', reason: '' }, key()).catch((error) => error),
     ].map(async (attempt) => (await attempt).reason);
     expect(new Set(await Promise.all(attempts))).toEqual(new Set(['API_KEY_NOT_ALLOWED']));
+  });
+});
+
+describe('a caller whose token was revoked', () => {
+  const issuedAgo = (ms: number, more: Partial<Caller> = {}) =>
+    callOf('merchant', {
+      ...can('orders.orders.read'),
+      ...{ kind: 'user', credential: 'jti-1', issuedAt: now.getTime() - ms, ...more },
+    });
+  const refused = { code: 'UNAUTHENTICATED', reason: 'TOKEN_REVOKED' };
+  const later = (ms: number) => {
+    now = new Date(now.getTime() + ms);
+  };
+  const make = (call: Call) => api.createApiKey(request({ owner: call.caller.subject }), call);
+
+  test('gets no secret that would outlive the revocation, though its process accepts the token for a while', async () => {
+    const { apiKeyId } = await make(issuedAgo(60_000));
+    await api.revokeSubject({ requestId: '', subject: 'merchant', reason: '' }, testCall());
+    later(10_000);
+    expect(await refusalOf(make(issuedAgo(70_000)))).toEqual(refused);
+    expect(await refusalOf(make(issuedAgo(70_000, { issuedAt: undefined })))).toEqual(refused);
+    expect(await refusalOf(api.rotateApiKey(rotation(apiKeyId), issuedAgo(70_000)))).toEqual(refused);
+    expect(log.events.filter(({ type }) => /key\.(created|rotated)/.test(type))).toHaveLength(1);
+    // A token that it has got since is good.
+    await make(issuedAgo(4_000));
+    await api.rotateApiKey(rotation(apiKeyId), issuedAgo(4_000));
+  });
+
+  test('is known by the `sub` of the token as well, and by its `jti`', async () => {
+    await api.revokeSubject({ requestId: '', subject: 'auth0|1', reason: '' }, testCall());
+    await api.revokeToken({ requestId: '', tokenId: 'jti-2', expireTime: undefined, reason: '' }, testCall());
+    later(10_000);
+    expect(await refusalOf(make(issuedAgo(60_000, { tokenSubject: 'auth0|1' })))).toEqual(refused);
+    expect(await refusalOf(make(issuedAgo(0, { credential: 'jti-2' })))).toEqual(refused);
+    await make(issuedAgo(60_000, { tokenSubject: 'auth0|2' }));
+  });
+
+  test('has no time to wait for its turn: a decision long after the check is refused', async () => {
+    tickMs = 5_000;
+    expect(await refusalOf(make(issuedAgo(60_000)))).toMatchObject({ code: 'UNAVAILABLE' });
+    expect(log.events).toEqual([]);
   });
 });
 

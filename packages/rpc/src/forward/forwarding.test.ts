@@ -9,8 +9,11 @@ import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { metrics } from '@opentelemetry/api';
 import { connect } from '../client/client.ts';
 import { localClient } from '../client/local-client.ts';
+import { trustedProxies } from '../server/address.ts';
+import type { CallRecord } from '../server/audit.ts';
 import type { Forwarding } from '../server/server.ts';
 import { order, placeOrder, type Seen, start, stopAll, token } from '../testing/fixture.ts';
+import { grpcCalls } from '../testing/grpc-calls.ts';
 import { authority, calling, mounted, releaseName, unmountAll } from '../testing/tls.ts';
 import { type Call, type Handlers, service } from '../types.ts';
 import { type Forwarder, openForwarder } from './forwarder.ts';
@@ -126,19 +129,22 @@ test.each([
   server.close();
 });
 
-test('a command for another owner is recorded once: by the process that has done it', async () => {
+test('a command for another owner is recorded once: by the process that has done it, as that of its caller', async () => {
   const records: string[] = [];
   const trail = (place: string) => ({
     write: async () => {},
-    note: ({ kind, subject }: { kind: string; subject: string }) =>
-      void records.push(`${place}: ${kind} of ${subject}`),
+    note: ({ kind, subject, address, reason }: CallRecord) =>
+      void records.push(`${place}: ${kind} of ${subject} at ${address} for ${reason}`),
   });
   await startOwner({ audit: trail('owner') });
-  const server = await startForwarding({ audit: trail('forwarding') });
-  const auth = () => token('shop', ['orders.orders.place:any']);
-  const shop = connect(OrderServiceService, { address: server.address, auth });
-  await shop.placeOrder(placeOrder({ requestId: newId() }));
-  expect([atOwner.length, here.length, records]).toEqual([1, 0, ['owner: ACT of shop']]);
+  const server = await startForwarding({ audit: trail('forwarding'), trustedProxies: trustedProxies(['127.0.0.1']) });
+  const shop = grpcCalls(server.address);
+  const { path, requestSerialize } = OrderServiceService.placeOrder;
+  await shop.send(path, requestSerialize(placeOrder({ requestId: newId() })), {
+    as: await token('shop', ['orders.orders.place:any']),
+    headers: { 'x-audit-reason': 'T-1', 'x-forwarded-for': '192.0.2.7' },
+  });
+  expect([atOwner.length, here.length, records]).toEqual([1, 0, ['owner: ACT of shop at 192.0.2.7 for T-1']]);
   shop.close();
   server.close();
 });

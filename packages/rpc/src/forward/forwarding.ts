@@ -4,7 +4,7 @@ import { CaudalError, unavailable } from '@caudal/kernel/errors.ts';
 import { ForwardToOwner, type Route } from '@caudal/kernel/forward.ts';
 import { Metadata, type ServiceError } from '@grpc/grpc-js';
 import { detailsKey, fromStatus } from '../errors.ts';
-import { headerNames } from '../headers.ts';
+import { type HeaderReader, headerNames } from '../headers.ts';
 import { readWritten } from '../server/consistency-token.ts';
 import type { Endpoint } from '../server/endpoint.ts';
 import type { Call } from '../types.ts';
@@ -22,6 +22,9 @@ export interface ForwardableCall {
   /** The caller's own credentials, as an Authorization header; undefined if the servers require none. */
   authorization(): Promise<string | undefined>;
   requestId: string;
+  header: HeaderReader;
+  /** The address that the call comes from; undefined within the process. */
+  address: string | undefined;
   /** From now on the handler decides itself. */
   stay(): void;
 }
@@ -138,8 +141,14 @@ function errorOf({ code, message, details }: ForwardedAnswer, service: string): 
   return fromStatus(error, service, true);
 }
 
-/** The caller's token, and what the call passes on. A consistency token is of no use to a command. */
-async function headersOf({ authorization, call, requestId }: ForwardableCall): Promise<Record<string, string>> {
+/** The caller's token, what the call passes on, and what the owner's audit record needs. A consistency token is of no use to a command. */
+async function headersOf({
+  authorization,
+  call,
+  requestId,
+  header,
+  address,
+}: ForwardableCall): Promise<Record<string, string>> {
   const headers: Record<string, string> = {
     [headerNames.requestId]: requestId,
     [headerNames.causationId]: call.origin.causationId,
@@ -148,5 +157,8 @@ async function headersOf({ authorization, call, requestId }: ForwardableCall): P
   const token = await authorization();
   if (token !== undefined) headers[headerNames.authorization] = token;
   if (call.origin.traceparent) headers.traceparent = call.origin.traceparent;
+  const reason = header(headerNames.auditReason);
+  if (reason !== undefined) headers[headerNames.auditReason] = reason;
+  if (address !== undefined) headers[headerNames.callerAddress] = address;
   return headers;
 }

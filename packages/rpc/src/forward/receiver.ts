@@ -1,4 +1,5 @@
 /** Serves the calls that other processes forward: each runs through the pipeline as if its caller had called this process. */
+import { isIP } from 'node:net';
 import type {
   Answers,
   Forward,
@@ -9,7 +10,7 @@ import { type Caller, isService } from '@caudal/kernel/context.ts';
 import { CaudalError, unavailable } from '@caudal/kernel/errors.ts';
 import { Metadata, type ServerDuplexStream } from '@grpc/grpc-js';
 import { detailsKey, toClientError, toStatus } from '../errors.ts';
-import { addressOf } from '../headers.ts';
+import { addressOf, headerNames } from '../headers.ts';
 import { type AuditTrail, noteRefusal } from '../server/audit.ts';
 import type { Authenticate } from '../server/auth.ts';
 import { callerOf } from '../server/caller.ts';
@@ -61,7 +62,7 @@ export function openReceiver(options: ReceiverOptions): Receiver {
 
   async function answerTo(
     { id, method, request, headers, timeoutMillis, stream }: ForwardedCall,
-    address: string | undefined,
+    from: string | undefined,
     whenGone: (end: () => void) => () => void,
   ): Promise<ForwardedAnswer> {
     const endpoint = byPath.get(method);
@@ -79,7 +80,8 @@ export function openReceiver(options: ReceiverOptions): Receiver {
         }
       },
       header,
-      address,
+      // The opener has proven to be a service. A process of an older release does not say it.
+      address: addressFrom(header(headerNames.callerAddress)) ?? from,
       whenGone,
       deadline: new Date(Date.now() + timeoutMillis),
       bytes: request.length,
@@ -203,6 +205,9 @@ export function openReceiver(options: ReceiverOptions): Receiver {
     },
   };
 }
+
+const addressFrom = (text: string | undefined): string | undefined =>
+  text !== undefined && isIP(text) !== 0 ? text : undefined;
 
 const empty: Omit<ForwardedAnswer, 'id'> = {
   response: Buffer.alloc(0),

@@ -87,7 +87,8 @@ describe('the headers', () => {
   });
 
   test('of other methods, and of refusals', async () => {
-    expect((await get(`${server.url}/v1/orders/o-1`)).headers.get('cache-control')).toBe('private, no-cache');
+    const stock = await get(`${server.url}/v1/stock/p`, {}, await token('root', ['inventory.stock.read']));
+    expect(stock.headers.get('cache-control')).toBe('private, no-cache');
     expect((await get(`${server.url}/v1/products/p`, {}, '')).headers.get('cache-control')).toBe('no-store');
     state.error = unavailable('the store');
     expect((await get(`${server.url}/v1/products/p`)).headers.get('cache-control')).toBe('no-store');

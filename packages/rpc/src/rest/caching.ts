@@ -6,10 +6,18 @@ import type { MethodContract } from '@caudal/contract/descriptors.ts';
 export const isKept = ({ reads }: MethodContract): boolean => reads.maxAgeSeconds > 0;
 
 /**
+ * Whether an answer may be confirmed with 304 instead of being sent. Not one with personal fields: the etag is that of the resource, and
+ * an erasure, or the key's store being away, changes these texts without it.
+ */
+export const isConfirmed = ({ audit }: MethodContract): boolean => !audit.personal;
+
+/**
  * The header Cache-Control of a read's answer. `isChosen`: the caller has said what the answer must include; then a cache must not keep
  * it, and without the header it would give an older one to those who ask in vain.
  */
-export function cacheControl({ reads }: MethodContract, isChosen: boolean): string {
+export function cacheControl(contract: MethodContract, isChosen: boolean): string {
+  const { reads } = contract;
+  if (!isConfirmed(contract)) return 'private, no-store';
   if (reads.maxAgeSeconds === 0 || isChosen) return 'private, no-cache';
   const parts = [reads.shared ? 'public' : 'private', `max-age=${reads.maxAgeSeconds}`];
   if (reads.staleWhileRevalidateSeconds > 0) parts.push(`stale-while-revalidate=${reads.staleWhileRevalidateSeconds}`);

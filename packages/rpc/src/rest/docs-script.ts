@@ -2,16 +2,8 @@
  * The script of the pages under /docs/, in each encoding that a browser takes. A worker makes them once, at the first request
  * for a page: loading the 5 MB takes 200 ms and compressing them a second, in which the process could not serve calls.
  */
-import { createHash } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
-
-export interface DocsScript {
-  /** The name of the content, for caches. */
-  etag: string;
-  identity: Buffer;
-  gzip: Buffer;
-  br: Buffer;
-}
+import { type Encoded, etagOf } from './encoded.ts';
 
 /** What the worker sends. */
 export type DocsScriptParts = Record<'identity' | 'gzip' | 'br', Uint8Array<ArrayBuffer>>;
@@ -22,8 +14,8 @@ const atMostMs = 60_000;
 const failureMs = 60_000;
 
 /** Makes the script at the first call. */
-export function docsScript(): () => Promise<DocsScript> {
-  let making: Promise<DocsScript> | undefined;
+export function docsScript(): () => Promise<Encoded> {
+  let making: Promise<Encoded> | undefined;
   return () => {
     if (making) return making;
     making = make();
@@ -36,7 +28,7 @@ export function docsScript(): () => Promise<DocsScript> {
   };
 }
 
-async function make(): Promise<DocsScript> {
+async function make(): Promise<Encoded> {
   const worker = new Worker(new URL('./docs-script-worker.ts', import.meta.url));
   const { promise, resolve, reject } = Promise.withResolvers<DocsScriptParts>();
   const timer = setTimeout(() => reject(new Error('The script of /docs was not made in time.')), atMostMs).unref();
@@ -45,8 +37,7 @@ async function make(): Promise<DocsScript> {
   try {
     const parts = await promise;
     const [identity, gzip, br] = [parts.identity, parts.gzip, parts.br].map((bytes) => Buffer.from(bytes.buffer));
-    const etag = `"${createHash('sha256').update(identity!).digest('base64url').slice(0, 22)}"`;
-    return { etag, identity: identity!, gzip: gzip!, br: br! };
+    return { etag: etagOf(identity!), identity: identity!, gzip: gzip!, br: br! };
   } finally {
     clearTimeout(timer);
     await worker.terminate();

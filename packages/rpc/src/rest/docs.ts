@@ -2,9 +2,10 @@
 import type { FastifyInstance } from 'fastify';
 import type { Endpoint } from '../server/endpoint.ts';
 import { docsScript } from './docs-script.ts';
+import { type Encoded, encodeText, sendEncoded } from './encoded.ts';
 import { addFrontPage } from './front-page.ts';
+import type { OpenPages } from './open-pages.ts';
 import { openApi } from './openapi.ts';
-import { addVary } from './vary.ts';
 
 /** The pages' styles are made by their script, so they can't be named here. No script but the two below runs. */
 const policy = [
@@ -42,13 +43,19 @@ const configuration = {
 };
 const start = `Scalar.createApiReference('#app', ${JSON.stringify(configuration)});\n`;
 
-/** Adds the pages. All of their scripts, fonts and calls are of this server. */
-export function addDocs(app: FastifyInstance, endpoints: Endpoint[]): void {
+/** Adds the pages; `large` bounds those that are large. All of their scripts, fonts and calls are of this server. */
+export function addDocs(app: FastifyInstance, endpoints: Endpoint[], large: OpenPages): void {
   addFrontPage(app);
   const document = JSON.stringify(openApi(endpoints.map(({ contract }) => contract)));
-  app.get('/openapi.json', (_, reply) =>
-    reply.header('cache-control', 'public, max-age=300').type('application/json').send(document),
-  );
+  let encoded: Promise<Encoded> | undefined;
+  app.get('/openapi.json', large, async (request, reply) => {
+    encoded ??= encodeText(document).catch((error) => {
+      encoded = undefined;
+      throw error;
+    });
+    reply.header('cache-control', 'public, max-age=300').type('application/json');
+    return sendEncoded(request, reply, await encoded);
+  });
   app.get('/docs', (_, reply) => reply.code(301).header('location', '/docs/').send());
   // The browser gets the policy too, so that no later version of the pages can send a token to another server.
   app.get('/docs/', (_, reply) =>
@@ -62,24 +69,9 @@ export function addDocs(app: FastifyInstance, endpoints: Endpoint[]): void {
     reply.header('cache-control', 'public, max-age=300').type('text/javascript; charset=utf-8').send(start),
   );
   const script = docsScript();
-  app.get('/docs/js/scalar.js', async (request, reply) => {
+  app.get('/docs/js/scalar.js', large, async (request, reply) => {
     const made = await script();
-    addVary(reply, 'accept-encoding');
-    reply.header('etag', made.etag).header('cache-control', 'public, max-age=300');
-    reply.type('text/javascript; charset=utf-8');
-    if (request.headers['if-none-match']?.includes(made.etag)) return reply.code(304).send();
-    const encoding = encodingFor(request.headers['accept-encoding']);
-    if (encoding) reply.header('content-encoding', encoding);
-    return reply.send(made[encoding ?? 'identity']);
+    reply.header('cache-control', 'public, max-age=300').type('text/javascript; charset=utf-8');
+    return sendEncoded(request, reply, made);
   });
-}
-
-/** The best encoding that the header takes. Without one, plain: `identity;q=0` is for nobody. */
-function encodingFor(accepted: string | string[] | undefined): 'br' | 'gzip' | undefined {
-  const takes = (name: string) =>
-    new RegExp(`(^|,)\\s*${name}\\s*(;\\s*q=(?!0(\\.0*)?\\s*(,|$))[\\d.]+\\s*)?(,|$)`, 'i').test(
-      String(accepted ?? ''),
-    );
-  if (takes('br')) return 'br';
-  return takes('gzip') ? 'gzip' : undefined;
 }

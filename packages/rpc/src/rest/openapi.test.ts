@@ -2,8 +2,10 @@ import { get, type IncomingHttpHeaders } from 'node:http';
 import { buffer } from 'node:stream/consumers';
 import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 import { contract } from '@caudal/contract/descriptors.ts';
+import { until } from '@caudal/testing/until.ts';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Validator } from '@seriousme/openapi-schema-validator';
+import { talk } from '../testing/connections.ts';
 import { start, stopAll } from '../testing/fixture.ts';
 import { openApi } from './openapi.ts';
 
@@ -144,15 +146,16 @@ describe('the OpenAPI document', () => {
     expect(byName.get('status')!.schema).toEqual({ $ref: '#/components/schemas/orders.OrderStatus' });
     expect(byName.has('Consistency-Token')).toBe(true);
     expect(responses!['403']).toEqual({ $ref: '#/components/responses/Problem' });
-    const one = document.paths!['/v1/orders/{order_id}']!.get as Json;
-    expect(Object.keys(one.responses!)).toContain('304');
+    const is304 = (path: string) => Object.keys((document.paths![path]!.get as Json).responses!).includes('304');
+    // Answers with personal fields are never confirmed.
+    expect([is304('/v1/stock/{product_id}'), is304('/v1/orders/{order_id}')]).toEqual([true, false]);
   });
 });
 
 describe('the pages', () => {
   let server: Awaited<ReturnType<typeof start>>;
   beforeAll(async () => {
-    server = await start();
+    server = await start({ limits: { answerMs: 1_000 } });
   });
   afterAll(stopAll);
 
@@ -206,6 +209,40 @@ describe('the pages', () => {
       );
     const again = await rawScript({ 'if-none-match': first.headers.etag! });
     expect([again.status, again.body.length]).toEqual([304, 0]);
+  });
+
+  test('and the document are answered to so many at the same time, and those who do not read lose their connection', async () => {
+    const one = 'GET /docs/js/scalar.js HTTP/1.1\r\nhost: a\r\n\r\n';
+    const deaf = Array.from({ length: 4 }, () => talk(server.restPort!, one.repeat(10)));
+    for (const { socket } of deaf) socket.pause();
+    const ask = async () => {
+      const reply = await fetch(`${server.url}/openapi.json`);
+      return [reply.status, ((await reply.json()) as Json).reason, reply.headers.get('retry-after') !== null];
+    };
+    await until(async () => (await ask())[0] === 429);
+    expect(await ask()).toEqual([429, 'SERVER_BUSY', true]);
+    expect((await fetch(`${server.url}/livez`)).status).toBe(200);
+    await until(async () => (await ask())[0] === 200);
+    for (const { socket } of deaf) socket.resume();
+    await until(async () => deaf.every(({ closed }) => closed));
+  });
+
+  test('the document is compressed once', async () => {
+    const ask = () =>
+      new Promise<{ headers: IncomingHttpHeaders; body: Buffer }>((resolve, reject) => {
+        get(`${server.url}/openapi.json`, { headers: { 'accept-encoding': 'br' } }, async (reply) =>
+          resolve({ headers: reply.headers, body: await buffer(reply) }),
+        ).once('error', reject);
+      });
+    const [one, other] = [await ask(), await ask()];
+    expect(one.body.equals(other.body)).toBe(true);
+    // What is compressed for a request has no length before its end.
+    expect(one.headers).toMatchObject({
+      ...{ 'content-encoding': 'br', 'content-length': String(one.body.length), etag: other.headers.etag },
+    });
+    expect(JSON.parse(brotliDecompressSync(one.body).toString()).openapi).toBe('3.1.0');
+    const again = await fetch(`${server.url}/openapi.json`, { headers: { 'if-none-match': one.headers.etag! } });
+    expect([again.status, await again.text()]).toEqual([304, '']);
   });
 
   test.each([undefined, 'text/html,application/xhtml+xml,*/*;q=0.8', '*/*', 'text/html, application/json;q=0.9'])(

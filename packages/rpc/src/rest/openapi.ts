@@ -4,7 +4,7 @@ import { contract, type MethodContract } from '@caudal/contract/descriptors.ts';
 import type { HttpRule } from '@caudal/contract/http-rule.ts';
 import { readStrengths } from '@caudal/contract/reads.ts';
 import { maskedMessage } from '../schema/mask.ts';
-import { isKept } from './caching.ts';
+import { isConfirmed, isKept } from './caching.ts';
 import { collectSchemas, isRequired, type Schema, type Schemas } from './openapi-schema.ts';
 import { securityOf, securitySchemes } from './openapi-security.ts';
 import { isWellKnown } from './transcode.ts';
@@ -173,7 +173,8 @@ const header = (name: string, description: string, pattern?: string): Schema => 
 const strengthText =
   'What the answer includes. `ONE`: the nearest copy; `AT_LEAST`: what the Consistency-Token names; `QUORUM`: what a majority of the store has confirmed; `STRONG`: what the log has now, of one resource.';
 
-function headerParameters({ request, access }: MethodContract, isGet: boolean, hasEtag: boolean): Schema[] {
+function headerParameters(method: MethodContract, isGet: boolean, hasEtag: boolean): Schema[] {
+  const { request, access } = method;
   const all = [header('X-Request-Id', 'Names this request in logs and errors. Generated if absent.')];
   if (isGet) all.push(header('Consistency-Token', 'From an earlier answer: the query sees at least its writes.'));
   if (isGet)
@@ -183,7 +184,8 @@ function headerParameters({ request, access }: MethodContract, isGet: boolean, h
       'Stands for `requestId` in the body: a text of 1 to 255 characters of ASCII, in double quotes or without.';
     all.push(header('Idempotency-Key', meaning, '^[!#-~]{1,255}$'));
   }
-  if (isGet && hasEtag) all.push(header('If-None-Match', 'An earlier ETag. The answer is 304 if nothing has changed.'));
+  if (isGet && hasEtag && isConfirmed(method))
+    all.push(header('If-None-Match', 'An earlier ETag. The answer is 304 if nothing has changed.'));
   if (!isGet && request.fields.some(({ name }) => name === 'etag'))
     all.push(header('If-Match', 'From an earlier ETag: 412 if it has changed since. The same as `etag` in the body.'));
   return all;
@@ -215,7 +217,9 @@ function responses(method: MethodContract, rule: HttpRule, hasEtag: boolean, sch
         ? { 'text/html': { schema: { type: 'string', description: contract().comment(method.response) } } }
         : { 'application/json': { schema: schemas.message(method.response) } },
     },
-    ...(isGet && hasEtag && { 304: { description: 'Unchanged since the ETag in If-None-Match.' } }),
+    ...(isGet &&
+      hasEtag &&
+      isConfirmed(method) && { 304: { description: 'Unchanged since the ETag in If-None-Match.' } }),
     400: failure,
     ...((access.authentication !== 'NONE' || method.rawBody) && { 401: failure }),
     ...(access.permission && { 403: failure }),

@@ -2,6 +2,7 @@
 import type { Page } from '@caudal/contract/gen/caudal/type/v1/page.ts';
 import type { HttpRule } from '@caudal/contract/http-rule.ts';
 import type { Caller } from '@caudal/kernel/context.ts';
+import { CaudalError } from '@caudal/kernel/errors.ts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Doors } from '../grpc/grpc.ts';
 import { type HeaderReader, headerNames } from '../headers.ts';
@@ -14,8 +15,8 @@ import type { Endpoint } from '../server/endpoint.ts';
 import { rateHeaders } from '../server/rate-limits.ts';
 import { refuseRepeated } from '../server/repeated-headers.ts';
 import type { WebhookSignature, WebhookVerifier } from '../server/webhook.ts';
-import { cacheControl, validatorOf, variedBy } from './caching.ts';
-import { endIfUnfinished, endIfUnread, whenAnswered } from './connection.ts';
+import { cacheControl, isConfirmed, validatorOf, variedBy } from './caching.ts';
+import { endIfUnfinished, whenAnswered } from './connection.ts';
 import { decodeRest, unquoted } from './decode.ts';
 import { pageHeaders, pageType } from './html-page.ts';
 import { type LocationOf, locationOf } from './location.ts';
@@ -61,6 +62,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Set before the body is read. */
     admitted: Admitted | undefined;
+    /** Whether the body is still to be read, or to be refused. */
+    reading: boolean;
     /** For webhooks only: the signature that the body must have. */
     signature: WebhookSignature | undefined;
   }
@@ -94,6 +97,10 @@ export async function admit(
     }
     request.admitted = admission.admit(route.endpoint, caller, address);
     whenAnswered(request, reply, request.admitted.leave);
+    // While the token was checked: the place is given back, and nobody waits for an answer.
+    if (request.raw.socket.destroyed)
+      throw new CaudalError('CANCELLED', 'CALL_CANCELLED', 'The caller has disconnected.');
+    request.reading = true;
     return undefined;
   } catch (error) {
     if (route.verifier) admission.countFailed(addressIn(request, admission), error);
@@ -101,6 +108,19 @@ export async function admit(
     // Refuses through the pipeline, which counts and reports all calls.
     return serveRoute(route, doors, request, reply, { error, caller });
   }
+}
+
+/** Refuses an admitted request whose body could not be read, as `admit` refuses. */
+export function refuseBody(
+  route: Route,
+  doors: Doors,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  error: unknown,
+): Promise<FastifyReply> {
+  const { patience, limits } = doors.admission;
+  endIfUnfinished(request, patience, limits.requestBodyMs);
+  return serveRoute(route, doors, request, reply, { error, caller: request.admitted?.caller });
 }
 
 /** Headers of requests with another name than in gRPC. */
@@ -133,7 +153,8 @@ function callerOfAdmitted(
   }
 }
 
-const addressIn = (request: FastifyRequest, admission: Admission): string =>
+/** The address that the request is from. */
+export const addressIn = (request: FastifyRequest, admission: Admission): string =>
   admission.address(request.raw.socket.remoteAddress, headerReader(request));
 
 const bytesOf = (body: unknown): Buffer => (body as Buffer | undefined) ?? Buffer.alloc(0);
@@ -150,9 +171,11 @@ export async function serveRoute(
   const { contract } = endpoint;
   const header = headerReader(request);
   const { admitted } = request;
+  request.reading = false;
   const isRead = rule.method === 'GET';
   const outcome = await pipeline.run(endpoint, {
-    place: admitted?.place,
+    // One that is refused does no work, and may have lost its place with its connection.
+    place: refusal ? undefined : admitted?.place,
     address: admitted?.address ?? addressIn(request, admission),
     refused: refusal?.caller,
     authenticate: () => (refusal ? Promise.reject(refusal.error) : callerOfAdmitted(route, request, admission)),
@@ -178,7 +201,6 @@ export async function serveRoute(
       };
     },
   });
-  if (admitted) endIfUnread(request, reply, admission.patience, admission.limits.answerMs);
   if (admitted && contract.rawBody && !outcome.ok) admission.countFailed(admitted.address, outcome.error);
   if (!outcome.ok) return sendProblem(request, reply, outcome.error, { id: outcome.requestId, contract });
   const { body, styleHash, etag, location } = outcome.answer;
@@ -193,7 +215,7 @@ export async function serveRoute(
   for (const name of variedBy(contract)) addVary(reply, name);
   // Before a 304 as well, since its headers replace those that a browser has kept.
   if (styleHash !== undefined) reply.headers(pageHeaders(styleHash));
-  if (isRead && etag && hasTag(header('if-none-match'), etag)) return reply.code(304).send();
+  if (isRead && isConfirmed(contract) && etag && hasTag(header('if-none-match'), etag)) return reply.code(304).send();
   return reply
     .code(contract.successStatus)
     .type(contract.page ? pageType : 'application/json')

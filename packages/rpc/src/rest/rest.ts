@@ -16,11 +16,13 @@ import { boundPipelining } from '../server/pipelining.ts';
 import { boundOf, tooLarge } from '../server/request-size.ts';
 import { followSource, type ServerTls, takePlain, tlsOptions } from '../server/tls.ts';
 import type { WebhookVerifier } from '../server/webhook.ts';
+import { endIfUnread } from './connection.ts';
 import { addCors, type CorsOptions } from './cors.ts';
 import { addDocs } from './docs.ts';
 import { keepBytes } from './json-body.ts';
+import { openPages } from './open-pages.ts';
 import { sendProblem } from './problem-reply.ts';
-import { admit, type Route, routesOf, serveRoute } from './rest-route.ts';
+import { admit, type Route, refuseBody, routesOf, serveRoute } from './rest-route.ts';
 import { addSecureHeaders } from './secure-headers.ts';
 import { verbSplitter } from './verbs.ts';
 
@@ -64,7 +66,7 @@ const yearSeconds = 31_536_000;
 export async function startRest(options: RestServerOptions): Promise<RestServer> {
   const routes = routesOf(options.endpoints, options.webhooks);
   const splitVerb = verbSplitter(routes.map(({ rule }) => rule.template));
-  const { tls } = options;
+  const { tls, admission } = options;
   // Node's own answer is not problem+json: assertHost checks instead.
   const http = { requireHostHeader: false };
   const app = fastify({
@@ -92,16 +94,18 @@ export async function startRest(options: RestServerOptions): Promise<RestServer>
     sendProblem(request, reply, fromFastify(error, request.routeOptions.bodyLimit)),
   );
   app.addHook('onRequest', async ({ raw, headers }) => assertHost(raw.httpVersion, headers.host));
-  app.addHook('onSend', async (_, reply) => {
+  app.addHook('onSend', async (request, reply) => {
+    endIfUnread(request, reply, admission.patience, admission.limits.answerMs);
     if (options.ending?.aborted) reply.header('connection', 'close');
   });
   if (options.cors) addCors(app, options.cors, routes);
   if (options.compression ?? true) {
     await app.register(compress, { threshold: 1_024, encodings: ['br', 'gzip'], globalDecompression: false });
   }
-  takeJsonOnly(app, options.admission);
+  takeJsonOnly(app, admission);
   app.decorateRequest('admitted', undefined);
   app.decorateRequest('signature', undefined);
+  app.decorateRequest('reading', false);
   for (const route of routes)
     app.route({
       method: route.rule.method,
@@ -110,6 +114,12 @@ export async function startRest(options: RestServerOptions): Promise<RestServer>
       bodyLimit: boundOf(route.endpoint.contract, options.limits.maxMessageBytes),
       onRequest: (request, reply) => admit(route, options, request, reply),
       handler: (request, reply) => serveRoute(route, options, request, reply),
+      errorHandler(error, request, reply) {
+        const refusal = fromFastify(error, request.routeOptions.bodyLimit);
+        return request.reading
+          ? refuseBody(route, options, request, reply, refusal)
+          : sendProblem(request, reply, refusal);
+      },
     });
   for (const path of ['/livez', '/readyz']) {
     app.get(path, (_, reply) => {
@@ -117,7 +127,7 @@ export async function startRest(options: RestServerOptions): Promise<RestServer>
       return reply.code(status).header('cache-control', 'no-store').type('text/plain').send(`${text}\n`);
     });
   }
-  if (options.docs ?? true) addDocs(app, options.endpoints);
+  if (options.docs ?? true) addDocs(app, options.endpoints, openPages(admission));
 
   // Refuses paths without a route before fastify checks the body, whose error would be misleading: for example a QUERY
   // request without a body.

@@ -262,6 +262,23 @@ test('a refused call without a token leaves nothing of what it names, which may 
   expect(JSON.stringify(records)).not.toContain('the-secret');
 });
 
+test('over REST, the refusal of a body is a denial of its caller, too', async () => {
+  server = await start({ audit: trail, limits: { maxMessageBytes: 10_000 } }, services());
+  const as = await token('shop', ['orders.orders.place']);
+  const response = await fetch(`${server.url}/v1/orders`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${as}`, 'content-type': 'application/json', 'x-audit-reason': 'T-1' },
+    body: JSON.stringify({ reference: 'x'.repeat(10_000) }),
+  });
+  expect([response.status, ((await response.json()) as { reason: string }).reason]).toEqual([413, 'REQUEST_TOO_LARGE']);
+  expect(records).toEqual([
+    expect.objectContaining({
+      ...{ kind: 'DENIAL', subject: 'shop', method: 'caudal.orders.v1.OrderService/PlaceOrder' },
+      ...{ outcome: 'REQUEST_TOO_LARGE', address: '127.0.0.1', reason: 'T-1' },
+    }),
+  ]);
+});
+
 test('a deadline answers the caller; the record says how the work ended', async () => {
   let leave = () => {};
   behaviour = () =>

@@ -8,7 +8,7 @@ import { decodeJwt, type JWK, type JWTPayload } from 'jose';
 import { LRUCache } from 'lru-cache';
 import { textRules } from '../schema/texts.ts';
 import { apiKeyPrefix, matchingSecret, parseApiKey } from './api-keys.ts';
-import { type Credentials, isRevoked, type Revocations, type Shown } from './credentials.ts';
+import { type Credentials, isRevoked, type Revocations, type Shown, usualLeewayMs } from './credentials.ts';
 import { isSameKey, type KeySet } from './key-sets.ts';
 import { type TrustRoot, type TrustRootOptions, trustRoot, unauthenticated } from './trust-root.ts';
 
@@ -77,7 +77,7 @@ interface Remembered {
 
 /** Checks what callers show. The permissions of a token are the words of its claim `scope`. */
 export function authenticator(options: AuthOptions): Authenticator {
-  const { claim = 'sub', leewaySeconds = 5, services, credentials = () => undefined } = options;
+  const { claim = 'sub', leewaySeconds = usualLeewayMs / 1000, services, credentials = () => undefined } = options;
   const apart = services ? trustRoot(services, leewaySeconds) : services;
   // Otherwise the key of a pod, if it has been left in the users' set, could make users.
   const users = trustRoot(options, leewaySeconds, services?.exclusive ? apart?.keys : undefined);
@@ -160,9 +160,9 @@ export function authenticator(options: AuthOptions): Authenticator {
     const { payload, key, keySet } = await root.verify(text);
     const caller = names ? serviceOf(payload, key, services?.allow) : userOf(payload, claim);
     const shown: Shown = {
-      subjects: [...new Set([caller.subject, payload.sub!])],
+      subjects: [caller.subject, caller.tokenSubject ?? caller.subject],
       tokenId: caller.credential,
-      issuedAt: payload.iat === undefined ? undefined : payload.iat * 1000,
+      issuedAt: caller.issuedAt,
     };
     const revocations = await available(asked);
     if (revocations && isRevoked(revocations, shown, leewayMs))
@@ -233,7 +233,11 @@ function credentialOf({ jti }: JWTPayload): Pick<Caller, 'credential'> {
 
 function userOf(payload: JWTPayload, claim: string): Caller {
   const subject = subjectOf(payload, claim);
-  return { subject, permissions: permissionsOf(payload), kind: 'user', ...credentialOf(payload) };
+  return {
+    ...{ subject, permissions: permissionsOf(payload), kind: 'user', ...credentialOf(payload) },
+    ...(payload.iat !== undefined && { issuedAt: payload.iat * 1000 }),
+    ...(payload.sub !== subject && { tokenSubject: payload.sub! }),
+  };
 }
 
 function serviceOf(payload: JWTPayload, key: JWK | undefined, allow: ServiceRootOptions['allow']): Caller {

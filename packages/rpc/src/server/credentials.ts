@@ -90,14 +90,22 @@ export interface Shown {
   issuedAt: number | undefined;
 }
 
+/** By how much clocks may differ, as a rule: what was issued so soon after a revocation is revoked, too. */
+export const usualLeewayMs = 5_000;
+
 /** Whether what a caller has shown was revoked: by its own id, or with a subject after it was issued. */
-export function isRevoked({ tokens, subjects: revoked }: Revocations, shown: Shown, leewayMs: number): boolean {
+export function isRevoked(
+  { tokens, subjects: revoked }: Revocations,
+  shown: Shown,
+  leewayMs: number,
+  now = new Date(),
+): boolean {
   const { subjects, tokenId, issuedAt = 0 } = shown;
   if (tokenId !== undefined && tokens.has(tokenId)) return true;
   return subjects.some((subject) => {
     const until = revoked.get(subject);
     // A token may be old if it doesn't say when it was issued, or says that it is still to be: a clock was ahead.
-    const isUnclear = issuedAt > Date.now() + leewayMs;
+    const isUnclear = issuedAt > now.getTime() + leewayMs;
     return until !== undefined && (isUnclear || issuedAt <= until + leewayMs);
   });
 }

@@ -10,7 +10,7 @@ import { until } from '@caudal/testing/until.ts';
 import { status } from '@grpc/grpc-js';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { gate, talk } from '../testing/connections.ts';
-import { placeOrder, services, start, stopAll, token } from '../testing/fixture.ts';
+import { placeOrder, type Seen, services, start, stopAll, token } from '../testing/fixture.ts';
 import { grpcCalls } from '../testing/grpc-calls.ts';
 import { begun, call, codeOf } from '../testing/unfinished.ts';
 
@@ -269,6 +269,26 @@ function large() {
 }
 
 describe('places', () => {
+  test('a caller that leaves while its token is checked is not served, over REST', async () => {
+    const { closed, open } = gate();
+    const asked: unknown[] = [];
+    const seen: Seen[] = [];
+    const alice = { subject: 'alice', permissions: new Set(['orders.orders.read']) };
+    const auth = (header: string | undefined) => {
+      asked.push(header);
+      return closed.then(() => alice);
+    };
+    const server = await start({ auth }, services(seen));
+    const leaving = talk(server.restPort!, 'GET /v1/orders/o-1 HTTP/1.1\r\nhost: a\r\nauthorization: Bearer t\r\n\r\n');
+    await until(() => asked.length === 1);
+    leaving.socket.destroy();
+    // The server has noticed it.
+    for (const _ of [1, 2, 3]) await fetch(`${server.url}/livez`);
+    open();
+    expect((await fetch(`${server.url}/v1/orders/o-2`, { headers: { authorization: 'Bearer t' } })).status).toBe(200);
+    expect(seen.map(({ request }) => request)).toEqual([expect.objectContaining({ orderId: 'o-2' })]);
+  });
+
   test('one caller can not fill them with calls that wait, and the refusal says so over both protocols', async () => {
     const { closed, open } = gate();
     const server = await start({ limits: { maxConcurrent: 24 } }, services([], closed));

@@ -230,6 +230,8 @@ export function createPipeline(
                 request,
                 call,
                 requestId,
+                header: incoming.header,
+                address: incoming.address,
                 authorization: incoming.authorization ?? (async () => incoming.header(headerNames.authorization)),
                 stay() {
                   mayForward = false;

@@ -63,6 +63,9 @@ describe('places', () => {
     place.take(1_000);
     place.answer(1_000, false);
     expect(places.bytes()).toEqual({ requests: 0, answers: 0 });
+    // Nor is it given back twice.
+    place.hold()();
+    expect(places.active()).toBe(0);
   });
 
   test('idle resolves with the last one, a forwarded one too', async () => {

@@ -163,6 +163,7 @@ export function openPlaces({ maxConcurrent, requestMemoryBytes: memory }: PlaceL
       counted++;
       changed();
       let [heldRequest, heldAnswer, holders] = [0, 0, 0];
+      let left = false;
       const changeRequest = (bytes: number) => {
         heldRequest += bytes;
         account.requests += bytes;
@@ -175,12 +176,15 @@ export function openPlaces({ maxConcurrent, requestMemoryBytes: memory }: PlaceL
         answers.change(bytes);
       };
       const hold = () => {
+        // It counts no more, and must not be given back twice.
+        if (left) return () => {};
         let holds = true;
         holders++;
         return () => {
           if (!holds) return;
           holds = false;
           if (--holders > 0) return;
+          left = true;
           changeRequest(-heldRequest);
           changeAnswer(-heldAnswer);
           if (--account.calls === 0) accounts.delete(key);

@@ -8,6 +8,7 @@ import {
 } from '@caudal/contract/gen/caudal/credentials/v1/credentials.ts';
 import { CaudalError, refused } from '@caudal/kernel/errors.ts';
 import { derivedId, type IdSource } from '@caudal/kernel/ids.ts';
+import type { Clock } from '@caudal/kernel/time.ts';
 import { formatApiKey, hashOfSecret, newSecret } from '@caudal/rpc/server/api-keys.ts';
 import { type Call, service } from '@caudal/rpc/types.ts';
 import {
@@ -31,10 +32,12 @@ import {
 } from '../domain/revocations.ts';
 import { checkPermissions, checkScope, refuseApiKeys } from '../domain/scope.ts';
 import { apiKeyMessage, revocationMessage } from '../messages.ts';
+import { assertCurrent } from './current-caller.ts';
 
 export interface CredentialDependencies {
   aggregates: Aggregates;
   ids: IdSource;
+  clock: Clock;
 }
 
 const usualOverlapSeconds = 24 * 3600;
@@ -60,7 +63,7 @@ function countOf(events: ApiKeyEvent[], apiKeyId: string, of: PartState<State, u
 
 type Decide = (state: ApiKeyState, context: { now: Date }) => ApiKeyEvent[];
 
-export function credentialService({ aggregates, ids }: CredentialDependencies) {
+export function credentialService({ aggregates, ids, clock }: CredentialDependencies) {
   return service(CredentialServiceService, {
     async createApiKey({ owner, displayName, permissions: wanted, expireTime }, call) {
       refuseApiKeys(call.caller);
@@ -72,22 +75,26 @@ export function credentialService({ aggregates, ids }: CredentialDependencies) {
           'OWNER_ERASED',
           'The customer of this id was erased, so an API key of this owner would not count.',
         );
+      const assertSoon = await assertCurrent(aggregates, call.caller, clock());
       const apiKeyId = call.commandId ? derivedId(call.commandId.key, 'api key') : ids();
       return withSecret(apiKeyId, (secretHash) =>
-        changeCounted({ apiKeyId, owner }, call, (state, context) =>
-          createKey(state, context, {
+        changeCounted({ apiKeyId, owner }, call, (state, context) => {
+          assertSoon(context.now);
+          return createKey(state, context, {
             ...{ apiKeyId, owner, displayName, permissions, secretHash, expireTime },
             creator: call.caller.subject,
-          }),
-        ),
+          });
+        }),
       );
     },
     async rotateApiKey({ apiKeyId, overlap, expireTime }, call) {
       refuseApiKeys(call.caller);
       const overlapMs = Number(overlap?.seconds ?? usualOverlapSeconds) * 1000;
+      const assertSoon = await assertCurrent(aggregates, call.caller, clock());
       const { owner } = (await aggregates.load(apiKeyDecider, apiKeyId)).state;
       return withSecret(apiKeyId, (secretHash) =>
         changeOwn({ apiKeyId, owner }, call, (state, context) => {
+          assertSoon(context.now);
           // The answer has the whole key, so that who gets it can do what the key can.
           checkScope(call.caller, state.owner, state.permissions);
           const rotator = call.caller.subject;

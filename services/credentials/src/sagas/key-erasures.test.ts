@@ -23,7 +23,8 @@ test('the API keys of a customer who is erased count no more, and no others are 
   const log = memoryLog({ domain: 'credentials' });
   const clock = () => new Date('2026-01-01T00:00:00Z');
   const aggregates = openAggregates({ log, clock, ids: newId });
-  const api = credentialService({ aggregates, ids: newId }).handlers as unknown as Handlers<CredentialServiceService>;
+  const api = credentialService({ aggregates, ids: newId, clock })
+    .handlers as unknown as Handlers<CredentialServiceService>;
   const checks = credentialCheckService({ aggregates, clock })
     .handlers as unknown as Handlers<CredentialCheckServiceService>;
   const make = (owner: string) =>
