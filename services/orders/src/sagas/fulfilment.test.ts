@@ -1,7 +1,7 @@
 import type { Aggregates } from '@caudal/aggregates/types.ts';
 import { contract } from '@caudal/contract/descriptors.ts';
 import { PaymentStatus } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
-import { invalidField, refused, unavailable } from '@caudal/kernel/errors.ts';
+import { invalidField, notFound, refused, unavailable } from '@caudal/kernel/errors.ts';
 import { invalidRequest, validator } from '@caudal/rpc/schema/validation.ts';
 import type { CallOptions } from '@caudal/rpc/types.ts';
 import { given } from '@caudal/testing/given.ts';
@@ -172,6 +172,15 @@ describe("a step of the order's saga", () => {
       expect((await giveUp(refused('PAYMENT_BARRED', 'It was undone.'))).facts[0]!.$case).toBe('paymentTimedOut');
       await expect(giveUp(unavailable('payments'))).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     });
+  });
+
+  test("cancel-shipment cancels the order's own shipment; if that id is another order's, there is none to cancel", async () => {
+    const cancel = (refusal?: Error) =>
+      run('cancel-shipment', [started, reserved, committed, cancelRequested], refusal);
+    expect((await cancel()).request).toMatchObject({ shipmentId: orderId, orderId });
+    expect((await cancel(notFound('shipment', orderId))).facts).toEqual([{ $case: 'shipmentCancelled', value: {} }]);
+    const dispatched = await cancel(refused('SHIPMENT_DISPATCHED', 'It has left.'));
+    expect(dispatched.facts).toEqual([{ $case: 'cancelRefused', value: {} }]);
   });
 
   test('undo-stock reports whether the pieces are known to be committed', async () => {

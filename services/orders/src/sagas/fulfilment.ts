@@ -261,10 +261,14 @@ function steps({
     },
 
     async 'cancel-shipment'(state, context) {
+      const { orderId } = state.order!;
+      const cancelled: FulfilmentEvent = { $case: 'shipmentCancelled', value: {} };
       try {
-        await shipping.cancelShipment({ requestId: '', shipmentId: state.order!.orderId }, options(context));
-        return [{ $case: 'shipmentCancelled', value: {} }];
+        await shipping.cancelShipment({ requestId: '', shipmentId: orderId, orderId }, options(context));
+        return [cancelled];
       } catch (error) {
+        // Another service's shipment has this id: the order has none.
+        if (isCode(error, 'NOT_FOUND')) return [cancelled];
         if (!isRefusal(error)) throw error;
         return [{ $case: 'cancelRefused', value: {} }];
       }
