@@ -25,9 +25,12 @@ describe('etags', () => {
     expect(() => checkEtag(own, 7, own)).not.toThrow();
     expect(() => checkEtag(commandEtag(7), 7)).not.toThrow();
     expect(() => checkEtag('', 7, own)).not.toThrow();
+    // The ETag of a command's answer, whatever the view has of other streams, or if it is behind.
+    for (const viewed of [own, '6-otherone']) expect(() => checkEtag(commandEtag(7), 7, viewed)).not.toThrow();
     const stale = expect.objectContaining({ code: 'ABORTED', reason: 'ETAG_MISMATCH' });
     for (const etag of ['6', '8-12', '77', 'x']) expect(() => checkEtag(etag, 7)).toThrow(stale);
     for (const viewed of ['7-otherone', '8-otherone']) expect(() => checkEtag(own, 7, viewed)).toThrow(stale);
     expect(() => checkEtag(own, 8, own)).toThrow(stale);
+    expect(() => checkEtag(commandEtag(6), 7, '6-otherone')).toThrow(stale);
   });
 });

@@ -32,12 +32,14 @@ export const tellsOfOthers = (etag: string): boolean => etag.includes('-');
 
 /**
  * Refuses a command whose caller has read another version. `given`: the request's ETag; an empty one is not checked.
- * `viewed`: the ETag of the resource's view now, for commands that depend on other streams too.
+ * `viewed`: the ETag of the resource's view now. It is compared only with an ETag of a view: that of a command's answer has just the own
+ * version, and the view may be behind it.
  */
 export function checkEtag(given: string, version: number, viewed?: string): void {
   if (given === '') return;
-  if (given.split('-')[0] === String(version) && (viewed === undefined || given === viewed)) return;
+  const seen = tellsOfOthers(given) ? viewed : undefined;
+  if (given.split('-')[0] === String(version) && (seen === undefined || given === seen)) return;
   throw new CaudalError('ABORTED', 'ETAG_MISMATCH', 'The resource has changed since it was read: read it again.', {
-    violations: [{ field: 'etag', description: `is out of date: the current one is "${viewed ?? version}"` }],
+    violations: [{ field: 'etag', description: `is out of date: the current one is "${seen ?? version}"` }],
   });
 }

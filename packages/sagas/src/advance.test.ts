@@ -8,7 +8,7 @@ import { until } from '@caudal/testing/until.ts';
 import { expect, test } from '@jest/globals';
 import { lead, type Run, toEnd, untilSlow } from './advance.ts';
 import { concernOf, observedOf } from './observe.ts';
-import { confirmed, createWorld, stateDecider, testClock } from './testing/world.ts';
+import { confirmed, createWorld, delivered, stateDecider, testClock } from './testing/world.ts';
 
 const origin = { actor: '', causationId: '', correlationId: '', traceparent: '' };
 
@@ -23,14 +23,18 @@ function setUp() {
   };
   const aggregates = openAggregates({ log: log.connect(count), clock, ids: newId });
   const options = { saga: world.saga, aggregates, clock, signal: new AbortController().signal };
-  const recorded = confirmed('a');
-  const { react } = concernOf(world.saga, 'orders.order', observedOf(world.saga.observes[0]!.entity, recorded))!;
+  const observed = [confirmed('a'), delivered('a')].map((recorded, n) => {
+    const { entity } = world.saga.observes[n]!;
+    const { react } = concernOf(world.saga, entity.name, observedOf(entity, recorded))!;
+    return { react, origin };
+  });
   const elsewhere = openAggregates({ log: log.connect(count), clock, ids: newId });
   return {
     world,
     clock,
-    run: (patienceMs?: number): Run =>
-      lead(options, { sagaId: 'a', events: [{ react, origin }], retries: 0, patienceMs }),
+    /** `events`: 1 is the confirmation, with 2 the delivery comes, too. */
+    run: (patienceMs?: number, events: 1 | 2 = 1): Run =>
+      lead(options, { sagaId: 'a', events: observed.slice(0, events), retries: 0, patienceMs }),
     /** Appends that the log has answered. */
     appends: () => appends,
     facts: () => log.events.map((event) => fulfilment.decode(event).$case),
@@ -78,6 +82,17 @@ test('a bug in a step is thrown, or rejects the rest if the step was slow', asyn
   const led = await untilSlow(run(10));
   gate.reject(new Error('a bug'));
   await expect(led.kind === 'slow' && led.rest).rejects.toThrow('a bug');
+});
+
+test('what was done before a bug in a step is appended, and not done again', async () => {
+  const { world, run, facts } = setUp();
+  world.hooks.mark = () => Promise.reject(new Error('a bug'));
+  await expect(toEnd(run(undefined, 2))).rejects.toThrow('a bug');
+  expect(facts()).toEqual(['started', 'delivered', 'reserved', 'committed']);
+  world.hooks.mark = undefined;
+  await toEnd(run(undefined, 2));
+  expect(facts()).toEqual(['started', 'delivered', 'reserved', 'committed', 'orderMarked']);
+  expect(world.calls).toEqual(['reserve a', 'commit a', 'mark a', 'mark a']);
 });
 
 test('a slow step whose facts are too late ends before the run starts again: it never runs twice at a time', async () => {

@@ -11,8 +11,8 @@
  * again after a crash repeat the same commands and get the same answers. With one append for a run of steps, an order
  * costs two appends of facts instead of eight.
  *
- * A step that fails with a transient error ends the run: the facts so far are appended, and the step is due again after
- * a pause. So an unreachable context delays only the sagas that need it. A slow context delays no other saga either:
+ * A step that fails ends the run: the facts so far are appended. After a transient error the step is due again after
+ * a pause; any other one is thrown. So an unreachable context delays only the sagas that need it. A slow context delays no other saga either:
  * `lead` is a generator that yields when a step takes longer than the patience and the facts of the events are durable.
  * Then its caller counts the events as handled, and drives the generator to its end beside the next batches.
  */
@@ -149,8 +149,10 @@ export async function* lead<S, F extends EventCase>(options: AdvanceOptions<S, F
       const outcome = await running;
       if (outcome.kind === 'failed') {
         // The error of a step that was cut short says nothing about the step.
-        if (!isTransient(outcome.error) && !outcome.isCutShort) throw outcome.error;
-        return delayed(step, outcome.error, attempt);
+        if (isTransient(outcome.error) || outcome.isCutShort) return delayed(step, outcome.error, attempt);
+        // What the steps before it have done is true all the same. A repeat may come when the other contexts have forgotten it.
+        await known.append();
+        throw outcome.error;
       }
       known.add(outcome.facts);
       steps.add(1, { saga: saga.name, step: step.name, outcome: 'done' });

@@ -10,7 +10,7 @@ import {
   PlaceOrderRequest,
 } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import type { PersonalText } from '@caudal/contract/personal.ts';
-import { notFound } from '@caudal/kernel/errors.ts';
+import { notFound, unavailable } from '@caudal/kernel/errors.ts';
 import { derivedIdAt } from '@caudal/kernel/ids.ts';
 import type { Call, CallOptions } from '@caudal/rpc/types.ts';
 import { refusalOf, testCall } from '@caudal/testing/call.ts';
@@ -46,6 +46,8 @@ function serve(sold = products) {
   const options: (CallOptions | undefined)[] = [];
   /** The etags of the orders' views. */
   const viewed = new Map<string, string>();
+  /** Contexts that can't be reached. */
+  const away = new Set<string>();
   const log = memoryLog({ domain: 'orders' });
   let id = 0;
   const clock = () => new Date('2026-01-01T00:00:00Z');
@@ -56,6 +58,7 @@ function serve(sold = products) {
     catalog: {
       async batchGetProducts({ productIds }, asked) {
         options.push(asked);
+        if (away.has('catalog')) throw unavailable('catalog');
         return { products: sold.filter(({ productId }) => productIds.includes(productId)) };
       },
     } as OrderServiceDependencies['catalog'],
@@ -84,6 +87,7 @@ function serve(sold = products) {
     aggregates,
     options,
     viewed,
+    away,
     place: call.placeOrder!,
     cancel: call.cancelOrder!,
     giveBack: call.returnOrder!,
@@ -138,6 +142,19 @@ describe('placing an order', () => {
     expect(await place({ ...request, orderId: '' }, testCall({ requestId: 'r1' }))).toEqual(first);
     expect((await refusalOf(place(request, testCall({ requestId: 'r2' })))).reason).toBe('PRODUCT_NOT_SOLD');
     expect(log.events).toHaveLength(1);
+  });
+
+  test('a repeat gets the first answer while the catalogue is away; a first call does not', async () => {
+    const { place, log, away } = serve();
+    const first = await place({ ...request, orderId: '' }, testCall({ requestId: 'r1' }));
+    away.add('catalog');
+    expect(await place({ ...request, orderId: '' }, testCall({ requestId: 'r1' }))).toEqual(first);
+    expect((await refusalOf(place({ ...request, orderId: first.orderId }, testCall()))).reason).toBe('ORDER_EXISTS');
+    expect((await refusalOf(place(request, testCall({ requestId: 'r2' })))).code).toBe('UNAVAILABLE');
+    expect(log.events).toHaveLength(1);
+    away.clear();
+    await place(request, testCall({ requestId: 'r2' }));
+    expect(log.events).toHaveLength(2);
   });
 
   test("calls other contexts with its caller's deadline", async () => {
@@ -247,6 +264,16 @@ describe('cancelling an order', () => {
     });
   });
 
+  test("with the etag of a command's answer depends on the order alone", async () => {
+    const { place, cancel, viewed } = serve();
+    const { etag } = await place(request, testCall());
+    viewed.set('o1', '1-paid____');
+    const stale = cancel({ ...cancellation, etag: '0' }, testCall());
+    expect((await refusalOf(stale)).reason).toBe('ETAG_MISMATCH');
+    const { status } = await cancel({ ...cancellation, etag }, testCall());
+    expect(status).toBe(OrderStatus.ORDER_STATUS_CANCELLING);
+  });
+
   test('with the etag of a view is refused once payment or shipment have changed since', async () => {
     const { place, cancel, viewed, options } = serve();
     await place(request, testCall());
@@ -284,7 +311,7 @@ describe('returning pieces of an order', () => {
   });
 
   test('is requested once a request id, under an id of its own', async () => {
-    const { place, giveBack, log, aggregates } = serve();
+    const { place, giveBack, log, aggregates, viewed } = serve();
     await place(request, testCall());
     await aggregates.execute({
       ...{ decider: orderDecider, id: 'o1', reply: () => undefined, replyCodec: noReply, origin: testCall().origin },
@@ -302,7 +329,9 @@ describe('returning pieces of an order', () => {
     });
     expect(await giveBack({ ...input, lines: lamps(1n) }, testCall({ requestId: 'x' }))).toEqual(first);
     expect(log.events).toHaveLength(4);
-    const second = await giveBack({ ...input, returnId: 'mine', lines: lamps(1n) }, testCall({ requestId: 'y' }));
+    viewed.set('o1', '3-shipped_');
+    const mine = { ...input, returnId: 'mine', etag: first.etag, lines: lamps(1n) };
+    const second = await giveBack(mine, testCall({ requestId: 'y' }));
     expect(second.returns.map(({ returnId }) => returnId)).toEqual([first.returns[0]!.returnId, 'mine']);
     const again = { ...input, returnId: 'mine', etag: first.etag, lines: lamps(1n) };
     expect((await refusalOf(giveBack(again, testCall()))).reason).toBe('RETURN_EXISTS');

@@ -24,7 +24,7 @@ export function paymentMessage(paymentId: string, state: PaymentState, version: 
     needsAttention: attention !== undefined,
     attentionReason: attention ?? '',
     refunded: back > 0n ? money(back) : undefined,
-    refunds: state.refunds.map(({ amount, ...refund }) => ({ ...refund, amount: money(amount) })),
+    refunds: state.refunds.map(({ amount, triedSince: _, ...refund }) => ({ ...refund, amount: money(amount) })),
   };
 }
 

@@ -45,7 +45,7 @@ export const reasons = {
   REFUND_TOO_OLD: {
     code: 'FAILED_PRECONDITION',
     meaning:
-      'A refund to a wallet was not done within 29 days, so the wallet may have forgotten it. Look into its transactions, and settle it.',
+      'A refund to a wallet was not done within 29 days, so the wallet may have forgotten it. Look into its transactions: settle it if it is there, retry it if it is not.',
   },
   TOO_MANY_REFUNDS: {
     code: 'FAILED_PRECONDITION',

@@ -76,6 +76,17 @@ describe('the shipping service', () => {
     ).toBe('NOT_OWNER');
   });
 
+  test("cancels no shipment of another order than is named, and counts none of its pieces as that order's", async () => {
+    const { api } = serve();
+    await api.createShipment({ requestId: '', ...parcel, orderId: 'other' }, testCall());
+    const cancel = (orderId: string) => api.cancelShipment({ requestId: '', shipmentId: 'o1', orderId }, testCall());
+    expect(await refusalOf(cancel('o1'))).toEqual({ code: 'NOT_FOUND', reason: 'SHIPMENT_NOT_FOUND' });
+    await api.dispatchShipment({ ...about, ...byPost }, testCall());
+    expect((await refusalOf(cancel('o1'))).reason).toBe('SHIPMENT_NOT_FOUND');
+    expect((await refusalOf(cancel('other'))).reason).toBe('SHIPMENT_DISPATCHED');
+    expect((await api.getSettledPieces({ orderId: 'o1' }, testCall())).lines).toEqual([]);
+  });
+
   test('bars a shipment that is cancelled before it is created', async () => {
     const { api, queries } = serve();
     const gone = await api.cancelShipment({ requestId: '', shipmentId: 'o2' }, testCall());

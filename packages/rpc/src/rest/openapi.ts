@@ -13,7 +13,7 @@ const about = `Commands and queries of Caudal, over JSON. Everything here is der
 
 - Numbers of 64 bits are strings, times are RFC 3339, enums are written by name.
 - Bodies are UTF-8. Unknown fields, keys that an object has twice, and control characters in texts are refused.
-- Amounts are whole minor units of a currency of ISO 4217, which says how many decimals there are. Withdrawn currencies are refused.
+- Amounts are whole minor units of a currency of ISO 4217, which says how many decimals there are. New wallets and prices must be in one that is in use.
 - A command with a \`requestId\` may be repeated: a repeat with the same id and content gets the first answer.
 - Errors are \`application/problem+json\` (RFC 9457) with a machine-readable \`reason\`.
 - An answer's \`Consistency-Token\`, sent with a query, makes the query see at least what the answer wrote.`;

@@ -6,7 +6,11 @@ import { RegisterCustomerRequest, UpdateCustomerRequest } from '@caudal/contract
 import { AdjustStockRequest, ReserveStockRequest } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
 import { ListOrdersRequest, PlaceOrderRequest } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import { CreatePaymentRequest } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
-import { GetWalletRequest } from '@caudal/contract/gen/caudal/payments/v1/wallets.ts';
+import {
+  CreateWalletRequest,
+  GetWalletRequest,
+  WithdrawRequest,
+} from '@caudal/contract/gen/caudal/payments/v1/wallets.ts';
 import type { CaudalError } from '@caudal/kernel/errors.ts';
 import { currencies } from '@caudal/testing/currencies.ts';
 import { customerIds } from '@caudal/testing/customer-ids.ts';
@@ -50,8 +54,10 @@ describe('validation', () => {
       expect(violationsOf('inventory.v1.ReserveStockRequest', attributes, 'caller')).not.toEqual([]);
       expect(violationsOf('inventory.v1.ReserveStockRequest', attributes, 'service')).toEqual([]);
     }
-    expect(fieldsOf(payment('t', 'AAA'), 'caller')).toEqual(['amount.currency']);
-    expect(fieldsOf(payment('t', 'AAA'), 'service')).toEqual([]);
+    const wallet = CreateWalletRequest.fromPartial({ walletId: 'w', customerId: 'c', currency: 'AAA' });
+    const ofWallet = (sender: Sender) =>
+      violationsOf('payments.v1.CreateWalletRequest', wallet, sender).map(({ field }) => field);
+    expect([ofWallet('caller'), ofWallet('service')]).toEqual([['currency'], []]);
     const bad = { ...payment('x'.repeat(201)), paymentId: 'a b', customerId: 'service:x' };
     expect(fieldsOf(bad, 'service')).toEqual(['payment_id', 'customer_id', 'card_token']);
     for (const text of ['a\0', 'a\ud800']) expect(fieldsOf(payment(text), 'service')).toEqual(['card_token']);
@@ -197,9 +203,6 @@ describe('validation', () => {
         refused('payments.v1.CreateWalletRequest', { walletId: 'w', customerId: 'c', currency });
       for (const currency of currencies) {
         expect(wallet(currency)).toEqual([]);
-        expect(refused('catalog.v1.CreateProductRequest', product({ price: { minorUnits: 1n, currency } }))).toEqual(
-          [],
-        );
       }
       for (const currency of [
         'ZZQ',
@@ -217,9 +220,19 @@ describe('validation', () => {
         '',
       ]) {
         expect(wallet(currency)).toContain('currency');
-        const price = { minorUnits: 1n, currency };
-        expect(refused('catalog.v1.CreateProductRequest', product({ price }))).toContain('price.currency');
       }
+      // Money of a wallet must be able to leave it when its currency is withdrawn.
+      const amountOf = (currency: string) =>
+        refused(
+          'payments.v1.WithdrawRequest',
+          WithdrawRequest.fromPartial({ walletId: 'w', amount: { minorUnits: 1n, currency } }),
+        );
+      expect(['BGN', 'ZZQ'].flatMap(amountOf)).toEqual([]);
+      expect(['GBp', 'EURO', ''].map(amountOf)).toEqual([
+        ['amount.currency'],
+        ['amount.currency'],
+        ['amount.currency'],
+      ]);
     });
 
     test('a mail address is one, or empty; international ones too', () => {

@@ -67,6 +67,19 @@ describe('a product', () => {
     after().when(pricing(250n)).refuses('NOT_FOUND', 'PRODUCT_NOT_FOUND');
   });
 
+  test('gets a price in a currency that is in use; one that has an earlier price is sold on', () => {
+    for (const currency of ['BGN', 'ZZQ', 'XXX'])
+      after(created).when(pricing(250n, currency)).refuses('INVALID_ARGUMENT', 'INVALID_FIELD');
+    const earlier: ProductEvent = {
+      $case: 'priceSet',
+      value: { price: { minorUnits: 250n, currency: 'BGN' } },
+    };
+    after(created, earlier).when(pricing(250n, 'BGN')).gives([]);
+    after(created, earlier, discontinued)
+      .when((state) => relist(state, 'P1'))
+      .gives([{ $case: 'relisted', value: {} }]);
+  });
+
   test('is taken off sale once', () => {
     const ending = (state: ProductState) => discontinue(state, 'P1');
     after(created).when(ending).gives([discontinued]);

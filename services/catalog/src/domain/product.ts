@@ -1,5 +1,6 @@
 /** A product: its texts, its price, and whether it is on sale. */
 import type { Decider } from '@caudal/aggregates/types.ts';
+import { isCurrency } from '@caudal/contract/currencies.ts';
 import { type EventOf, product } from '@caudal/contract/entities.ts';
 import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
 import { CaudalError, invalidField, notFound, refused } from '@caudal/kernel/errors.ts';
@@ -73,7 +74,7 @@ export function updateTexts(state: ProductState, productId: string, changed: Par
   return same ? [] : [{ $case: 'updated', value: texts }];
 }
 
-/** Sets the price. Refused: NOT_FOUND; INVALID_ARGUMENT (below zero); FAILED_PRECONDITION PRODUCT_DISCONTINUED. */
+/** Sets the price. Refused: NOT_FOUND; INVALID_ARGUMENT (below zero, a currency that is not in use); FAILED_PRECONDITION PRODUCT_DISCONTINUED. */
 export function setPrice(state: ProductState, productId: string, price: Money): ProductEvent[] {
   mustExist(state, productId);
   if (state.discontinued) throw refused('PRODUCT_DISCONTINUED', `"${productId}" is not sold any more.`);
@@ -95,6 +96,9 @@ export function relist(state: ProductState, productId: string): ProductEvent[] {
 
 function priceSet(price: Money): ProductEvent {
   if (price.minorUnits < 0n) throw invalidField('price.minor_units', 'must not be below zero');
+  // A currency is chosen only here and for a new wallet. Money that exists must move even if its currency is withdrawn.
+  if (!isCurrency(price.currency))
+    throw invalidField('price.currency', 'must be the code of a currency in use, of ISO 4217');
   return { $case: 'priceSet', value: { price } };
 }
 

@@ -14,7 +14,7 @@ import {
 } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
 import { personalCodec } from '@caudal/contract/personal.ts';
-import { CaudalError, type FieldViolation, invalidField, isCode, isTransient, refused } from '@caudal/kernel/errors.ts';
+import { CaudalError, type FieldViolation, invalidField, isCode, refused } from '@caudal/kernel/errors.ts';
 import { derivedId, type IdSource, timeOfId } from '@caudal/kernel/ids.ts';
 import { type Clock, limitedTo } from '@caudal/kernel/time.ts';
 import { type Call, type CallOptions, type Client, service } from '@caudal/rpc/types.ts';
@@ -71,8 +71,8 @@ export function orderService({
         decide(state) {
           // First: a repeat without a request id must not read that prices have changed since, and order again.
           assertNew(state, orderId);
-          // Thrown only here: a repeat gets the recorded answer without this function, even if its products are no
-          // longer sold.
+          // Thrown only here: a repeat gets the recorded answer, even if its products are no longer sold, or the catalogue is
+          // away.
           if (checked instanceof CaudalError) throw checked;
           const order = { orderId, customerId, country, lines: checked, paymentMethod, reference, attributes };
           return place(state, order, expected);
@@ -153,14 +153,14 @@ export function orderService({
     }
   }
 
-  /** The lines at the catalogue's prices, or the error that refuses the order. Throws transient errors. */
+  /** The lines at the catalogue's prices, or the error that refuses the order; a transient one if that can't be found out. */
   async function lookedUp(request: PlaceOrderRequest, call: Call): Promise<PricedLine[] | CaudalError> {
     try {
       assertMayDescribe(request, call);
       const [lines] = await Promise.all([priced(request, call), knownCustomer(request.customerId, call)]);
       return lines;
     } catch (error) {
-      if (!(error instanceof CaudalError) || isTransient(error)) throw error;
+      if (!(error instanceof CaudalError)) throw error;
       return error;
     }
   }

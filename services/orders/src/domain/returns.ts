@@ -109,9 +109,12 @@ export function refundOf(returnId: string): string {
   return `return.${returnId}`;
 }
 
-/** What is out of the order's lines, as the order knows: without those that are returned. */
+/**
+ * What is out of the order's lines, as the order knows: without those that are returned. What an operator has found in the stock counts
+ * once its return has ended, in the order of the saga: a return that is led meanwhile must repeat the same request.
+ */
 export function outOf({ placed, returns }: Returnable): ReturnLine[] {
-  const back = piecesOf(returns.filter(({ status, inStock }) => status === 'returned' || inStock));
+  const back = piecesOf(done(returns));
   return placed!.lines.flatMap(({ productId, quantity }) => {
     const out = quantity - (back.get(productId) ?? 0n);
     return out > 0n ? [{ productId, quantity: out }] : [];

@@ -1,5 +1,5 @@
 /** Groups of orders: their number, and their total. */
-import { moneySum } from '@caudal/context/money-sum.ts';
+import { isMoneySum } from '@caudal/context/money-sum.ts';
 import type { ViewReader } from '@caudal/context/view-reader.ts';
 import {
   type Order,
@@ -80,7 +80,9 @@ function groupMessage(group: Record<string, Key>, values: { orders: number; tota
     currency: text(currency),
     ...(createTime instanceof Date && { createTime }),
     orderCount: BigInt(values.orders),
-    ...(currency !== undefined && { total: moneySum(values.total, text(currency)) }),
+    // Buyers choose how much they order, also of what they do not get: one sum must not take the other groups' answer away.
+    ...(currency !== undefined &&
+      isMoneySum(values.total) && { total: { minorUnits: values.total, currency: text(currency) } }),
   });
 }
 

@@ -1,7 +1,7 @@
 import type { Aggregates } from '@caudal/aggregates/types.ts';
 import { contract } from '@caudal/contract/descriptors.ts';
 import { PaymentStatus } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
-import { invalidField, refused } from '@caudal/kernel/errors.ts';
+import { invalidField, notFound, refused, unavailable } from '@caudal/kernel/errors.ts';
 import { invalidRequest, validator } from '@caudal/rpc/schema/validation.ts';
 import type { CallOptions } from '@caudal/rpc/types.ts';
 import { given } from '@caudal/testing/given.ts';
@@ -145,6 +145,42 @@ describe("a step of the order's saga", () => {
     const { facts } = await run('request-payment', [started, reserved], undefined, { status, reason: 'WHY' });
     expect(facts.slice(1)).toEqual(outcome);
     expect(facts[0]!.$case).toBe('paymentRequested');
+  });
+
+  describe('giving up a payment asks for its outcome, whose event may be late', () => {
+    const requested: FulfilmentEvent = {
+      $case: 'paymentRequested',
+      value: { paymentId: orderId, giveUpTime: new Date(0) },
+    };
+    const giveUp = (refusal?: Error, status?: PaymentStatus) =>
+      run('give-up-payment', [started, reserved, requested], refusal, { status, reason: 'WHY' });
+
+    test.each<[string, PaymentStatus, FulfilmentEvent]>([
+      ['made', PaymentStatus.PAYMENT_STATUS_SUCCEEDED, { $case: 'paid', value: {} }],
+      ['refused', PaymentStatus.PAYMENT_STATUS_FAILED, { $case: 'paymentFailed', value: { reason: 'WHY' } }],
+      ['under way', PaymentStatus.PAYMENT_STATUS_REQUESTED, { $case: 'paymentTimedOut', value: {} }],
+    ])('that is %s', async (_, status, fact) => {
+      const { facts, method, request } = await giveUp(undefined, status);
+      expect(facts).toEqual([fact]);
+      expect({ method, request }).toEqual({
+        method: 'createPayment',
+        request: (await run('request-payment', [started, reserved])).request,
+      });
+    });
+
+    test('that was undone, or is out of reach', async () => {
+      expect((await giveUp(refused('PAYMENT_BARRED', 'It was undone.'))).facts[0]!.$case).toBe('paymentTimedOut');
+      await expect(giveUp(unavailable('payments'))).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    });
+  });
+
+  test("cancel-shipment cancels the order's own shipment; if that id is another order's, there is none to cancel", async () => {
+    const cancel = (refusal?: Error) =>
+      run('cancel-shipment', [started, reserved, committed, cancelRequested], refusal);
+    expect((await cancel()).request).toMatchObject({ shipmentId: orderId, orderId });
+    expect((await cancel(notFound('shipment', orderId))).facts).toEqual([{ $case: 'shipmentCancelled', value: {} }]);
+    const dispatched = await cancel(refused('SHIPMENT_DISPATCHED', 'It has left.'));
+    expect(dispatched.facts).toEqual([{ $case: 'cancelRefused', value: {} }]);
   });
 
   test('undo-stock reports whether the pieces are known to be committed', async () => {

@@ -117,6 +117,18 @@ function steps({
     for (let number = 1; number < state.reservationNumber; number++) await release(state, number, 'LOST', context);
   }
 
+  /** Requests the payment; a repeat changes nothing. Returns the fact of its outcome; none while it is under way. */
+  async function requestPayment(state: FulfilmentState, context: StepContext): Promise<FulfilmentEvent[]> {
+    const { orderId, customerId, total, paymentMethod } = state.order!;
+    const { status, reason } = await payments.createPayment(
+      { requestId: '', paymentId: orderId, orderId, customerId, amount: total, method: paymentMethod!.method! },
+      options(context),
+    );
+    if (status === PaymentStatus.PAYMENT_STATUS_SUCCEEDED) return [{ $case: 'paid', value: {} }];
+    if (status === PaymentStatus.PAYMENT_STATUS_FAILED) return [{ $case: 'paymentFailed', value: { reason } }];
+    return [];
+  }
+
   return {
     async reserve(state, context) {
       await releaseLost(state, context);
@@ -149,35 +161,28 @@ function steps({
     },
 
     async 'request-payment'(state, context) {
-      const { orderId, customerId, total, paymentMethod } = state.order!;
+      const { orderId } = state.order!;
       const giveUpTime = new Date(context.now.getTime() + limits.paymentMs);
-      const method = paymentMethod!.method!;
       try {
-        const { status, reason } = await payments.createPayment(
-          {
-            requestId: '',
-            paymentId: orderId,
-            orderId,
-            customerId,
-            amount: total,
-            method,
-          },
-          options(context),
-        );
-        const requested: FulfilmentEvent = { $case: 'paymentRequested', value: { paymentId: orderId, giveUpTime } };
         // A payment from a wallet has mostly ended by now, so there is no need to wait for its event.
-        if (status === PaymentStatus.PAYMENT_STATUS_SUCCEEDED) return [requested, { $case: 'paid', value: {} }];
-        if (status === PaymentStatus.PAYMENT_STATUS_FAILED)
-          return [requested, { $case: 'paymentFailed', value: { reason } }];
-        return [requested];
+        const outcome = await requestPayment(state, context);
+        return [{ $case: 'paymentRequested', value: { paymentId: orderId, giveUpTime } }, ...outcome];
       } catch (error) {
         if (!isRefusal(error)) throw error;
         return [{ $case: 'paymentFailed', value: { reason: error.reason } }];
       }
     },
 
-    async 'give-up-payment'() {
-      return [{ $case: 'paymentTimedOut', value: {} }];
+    async 'give-up-payment'(state, context) {
+      const timedOut: FulfilmentEvent = { $case: 'paymentTimedOut', value: {} };
+      try {
+        // It may have ended long ago: its event waits if the saga was away, or could not read the payments' log.
+        const outcome = await requestPayment(state, context);
+        return outcome.length > 0 ? outcome : [timedOut];
+      } catch (error) {
+        if (!isRefusal(error)) throw error;
+        return [timedOut];
+      }
     },
 
     async commit(state, context) {
@@ -256,10 +261,14 @@ function steps({
     },
 
     async 'cancel-shipment'(state, context) {
+      const { orderId } = state.order!;
+      const cancelled: FulfilmentEvent = { $case: 'shipmentCancelled', value: {} };
       try {
-        await shipping.cancelShipment({ requestId: '', shipmentId: state.order!.orderId }, options(context));
-        return [{ $case: 'shipmentCancelled', value: {} }];
+        await shipping.cancelShipment({ requestId: '', shipmentId: orderId, orderId }, options(context));
+        return [cancelled];
       } catch (error) {
+        // Another service's shipment has this id: the order has none.
+        if (isCode(error, 'NOT_FOUND')) return [cancelled];
         if (!isRefusal(error)) throw error;
         return [{ $case: 'cancelRefused', value: {} }];
       }

@@ -125,6 +125,31 @@ describe('a return that had no outcome until the stock may have forgotten it', (
   });
 });
 
+test('a return is repeated with the same request while an operator settles another one', async () => {
+  const asked = (returnId: string): OrderEvent => ({
+    $case: 'returnRequested',
+    value: { returnId, lines: [{ productId: 'LAMP', quantity: 1n }], refund: gbp(333n), reason: '' },
+  });
+  const attention: OrderEvent = { $case: 'returnAttentionNeeded', value: { returnId: 'r1', reason: 'RETURN_UNKNOWN' } };
+  const before = [...events, attention, asked('r2')];
+  const settled = settleReturn(given(orderDecider, before).state, {
+    ...{ orderId: 'o1', returnId: 'r1', note: 'found' },
+    decision: ReturnDecision.RETURN_DECISION_REFUND,
+  });
+  const requests: object[] = [];
+  const dependencies = {
+    shipping: sent,
+    inventory: { putBack: async (request: object) => void requests.push(request) },
+    payments: { createRefund: async () => ({ refunds: [{ refundId: 'return.r2', amount: gbp(333n) }] }) },
+  } as unknown as ReturnDependencies;
+  for (const all of [before, [...before, ...settled]]) {
+    const { state } = given(orderDecider, all);
+    await leadReturn(dependencies, state, 'o1.1', 'r2', contextAt(state.returns[1]!.createTime.getTime()));
+  }
+  expect(requests[1]).toEqual(requests[0]);
+  expect(requests[0]).toMatchObject({ out: [{ productId: 'LAMP', quantity: 3n }] });
+});
+
 test('the reason of a return that version 0.2 has taken goes on to the refund', async () => {
   const earlier = structuredClone(events);
   (earlier.at(-1)!.value as { reason: string }).reason = 'to card 4111 1111 1111 1111\u0007\u202e';

@@ -53,6 +53,26 @@ beforeEach(async () => {
 const balance = async (walletId: string) => (await aggregates.load(walletDecider, walletId)).state.balance;
 
 describe('WalletService', () => {
+  test('a repeat gets the wallet that it has opened while customers is away; a first call does not', async () => {
+    let isAway = false;
+    const known = customersBut();
+    const customers: typeof known = {
+      ...known,
+      async getCustomer(request, options) {
+        if (isAway) throw unavailable('customers');
+        return known.getCustomer(request, options);
+      },
+    };
+    const { createWallet } = walletService({ aggregates, ids: newId, customers, shareLog: () => true })
+      .handlers as unknown as Handlers<WalletServiceService>;
+    const open = (requestId: string) =>
+      createWallet({ requestId, walletId: '', customerId: 'c3', currency }, testCall({ requestId }));
+    const opened = await open('x');
+    isAway = true;
+    expect(await open('x')).toEqual(opened);
+    expect((await refusalOf(open('y'))).code).toBe('UNAVAILABLE');
+  });
+
   test('opens wallets; a repeat gets the same wallet, even if its id was made here', async () => {
     const input = { requestId: 'x', walletId: '', customerId: 'c3', currency };
     const call = testCall({ requestId: 'x' });

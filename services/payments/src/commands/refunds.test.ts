@@ -142,5 +142,29 @@ describe('a payment that is refunded in parts', () => {
     const { state } = await aggregates.load(paymentDecider, 'p1');
     expect(paymentMessage('p1', state, 0)).toMatchObject({ needsAttention: true, attentionReason: 'REFUND_TOO_OLD' });
     expect(await balance('w1')).toBe(50n);
+    // The operator has not found it in the wallet.
+    const { refundId } = state.refunds[0]!;
+    await payments.retryPayment({ requestId: '', paymentId: 'p1', refundId, note: 'looked' }, testCall());
+    for (const _ of [1, 2]) {
+      await lead();
+      expect(await balance('w1')).toBe(60n);
+    }
+  });
+
+  test('a refund to a wallet that has waited behind another one was never tried, and is not too old', async () => {
+    await create(wallet);
+    await refund(10n);
+    await refund(15n);
+    time.now = new Date(time.now.getTime() + 31 * 86_400_000);
+    await lead();
+    const { state } = await aggregates.load(paymentDecider, 'p1');
+    expect(state.attention).toBe('REFUND_TOO_OLD');
+    await settleByHand(state.refunds[0]!.refundId);
+    await lead();
+    expect((await aggregates.load(paymentDecider, 'p1')).state).toMatchObject({
+      attention: undefined,
+      refunds: [{ completed: true }, { completed: true }],
+    });
+    expect(await balance('w1')).toBe(65n);
   });
 });

@@ -3,7 +3,7 @@ import type { Aggregates } from '@caudal/aggregates/types.ts';
 import { executeFor } from '@caudal/context/execute-for.ts';
 import type { CustomerQueryServiceService } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
 import { Wallet, WalletServiceService } from '@caudal/contract/gen/caudal/payments/v1/wallets.ts';
-import { isCode, refused } from '@caudal/kernel/errors.ts';
+import { CaudalError, isCode, refused } from '@caudal/kernel/errors.ts';
 import type { IdSource } from '@caudal/kernel/ids.ts';
 import { type Call, type Client, service } from '@caudal/rpc/types.ts';
 import type { WalletContext } from '../domain/claims.ts';
@@ -35,12 +35,11 @@ export function walletService({ aggregates, ids, shareLog, customers, eyes }: Wa
   return service(WalletServiceService, {
     async createWallet({ walletId: chosen, customerId, currency }, call) {
       const walletId = chosen || (newIdOf(call.commandId, 'wallet') ?? ids());
-      const erased = await isErased(customers, customerId, call);
+      const refusal = await whyNoWallet(customers, customerId, call);
       return change(walletId, call, (state) => {
         const events = openWallet(state, { walletId, customerId, currency });
         // Only what makes a wallet is refused: a repeat of a call that has made one gets its answer.
-        if (erased && events.length > 0)
-          throw refused('CUSTOMER_ERASED', `The customer "${customerId}" was erased, and can't have another wallet.`);
+        if (refusal && events.length > 0) throw refusal;
         return events;
       });
     },
@@ -149,20 +148,25 @@ function mayUseAll(call: Call): boolean {
   }
 }
 
-/** Whether the customer of this id was erased. An id that is not registered was not. Throws transient errors. */
-async function isErased(
+/**
+ * Why the customer may have no other wallet: erased, or that can't be found out now; undefined: nothing is against it. An id that is not
+ * registered was not erased.
+ */
+async function whyNoWallet(
   customers: Client<CustomerQueryServiceService>,
   customerId: string,
   { origin, deadline, signal }: Call,
-): Promise<boolean> {
+): Promise<CaudalError | undefined> {
   try {
     // Nothing personal is asked for, so that no key is needed.
     const readMask = ['customer_id', 'erase_time'];
     const { eraseTime } = await customers.getCustomer({ customerId, readMask }, { origin, deadline, signal });
-    return eraseTime !== undefined;
+    if (eraseTime === undefined) return undefined;
+    return refused('CUSTOMER_ERASED', `The customer "${customerId}" was erased, and can't have another wallet.`);
   } catch (error) {
     // A process of version 0.2 does not know the field, and erases nobody.
-    if (isCode(error, 'NOT_FOUND', 'INVALID_ARGUMENT')) return false;
+    if (isCode(error, 'NOT_FOUND', 'INVALID_ARGUMENT')) return undefined;
+    if (error instanceof CaudalError) return error;
     throw error;
   }
 }

@@ -16,6 +16,7 @@ import { CaudalError, invalidField, notFound, refused } from '@caudal/kernel/err
 import {
   completed,
   firstPending,
+  firstTried,
   leftOf,
   type Refundable,
   type RefundInput,
@@ -103,8 +104,9 @@ function change(state: PaymentState, event: PaymentEvent, at: Date): Partial<Pay
     case 'refundRequested':
       return { refunds: refundRequested(state.refunds, event.value, at) };
     case 'refundCompleted':
-      return { refunds: refundDone(state.refunds, event.value) };
+      return { refunds: refundDone(state.refunds, event.value, at) };
     case 'retryRequested':
+      return { refunds: firstTried(state.refunds, at) };
     case 'settled':
       return {};
   }

@@ -17,6 +17,8 @@ export interface RefundState {
   reason: string;
   completed: boolean;
   createTime: Date;
+  /** Since when it is tried: the first that is pending, or an operator has had it tried again. */
+  triedSince: Date;
 }
 
 /** The part of a payment's state that refunds depend on. */
@@ -35,8 +37,8 @@ export const mostByHand = 100;
 export const mostRefunds = 200;
 
 /** Whether nothing can tell any more, by now, whether this refund to a wallet is done. */
-export function isTooOld({ createTime }: RefundState, now: Date): boolean {
-  return now.getTime() > createTime.getTime() + repeatableMs;
+export function isTooOld({ triedSince }: RefundState, now: Date): boolean {
+  return now.getTime() > triedSince.getTime() + repeatableMs;
 }
 
 /** The id of the refund by which an undo pays the rest. Ids of other refunds have no such sign. */
@@ -47,12 +49,20 @@ type Requested = Extract<PaymentEvent, { $case: 'refundRequested' }>['value'];
 /** The refunds after one more was requested. */
 export function refundRequested(refunds: RefundState[], value: Requested, at: Date): RefundState[] {
   const { refundId, amount, reason } = value;
-  return [...refunds, { refundId, amount: amount!.minorUnits, reason, completed: false, createTime: at }];
+  const asked = { refundId, amount: amount!.minorUnits, reason, completed: false };
+  return [...refunds, { ...asked, createTime: at, triedSince: at }];
 }
 
-/** The refunds after one is paid. */
-export function refundDone(refunds: RefundState[], { refundId }: { refundId: string }): RefundState[] {
-  return refunds.map((refund) => (refund.refundId === refundId ? { ...refund, completed: true } : refund));
+/** The refunds after one is paid: the next one begins. */
+export function refundDone(refunds: RefundState[], { refundId }: { refundId: string }, at: Date): RefundState[] {
+  const done = refunds.map((refund) => (refund.refundId === refundId ? { ...refund, completed: true } : refund));
+  return firstTried(done, at);
+}
+
+/** The refunds when the first pending one is tried from the beginning. Those behind it wait, and were never tried. */
+export function firstTried(refunds: RefundState[], at: Date): RefundState[] {
+  const first = refunds.findIndex(({ completed }) => !completed);
+  return refunds.map((refund, index) => (index === first ? { ...refund, triedSince: at } : refund));
 }
 
 /** What is neither paid back nor on its way, in minor units; of a payment that is undone as a whole, nothing. */

@@ -3,6 +3,7 @@ import type { Aggregates } from '@caudal/aggregates/types.ts';
 import { checkEtag } from '@caudal/context/etag.ts';
 import { executeFor } from '@caudal/context/execute-for.ts';
 import { Shipment, ShippingServiceService } from '@caudal/contract/gen/caudal/shipping/v1/shipping.ts';
+import { notFound } from '@caudal/kernel/errors.ts';
 import { type Call, service } from '@caudal/rpc/types.ts';
 import {
   cancelShipments,
@@ -30,16 +31,25 @@ interface About {
   etag?: string;
 }
 
+/** Whether the shipments are the order's, or none are created: another service may have made one under an order's id. */
+function mayBeOf(orderId: string, { created }: ShipmentState): boolean {
+  return created === undefined || created.orderId === orderId;
+}
+
 export function shippingService({ aggregates }: { aggregates: Aggregates }) {
   return service(ShippingServiceService, {
     createShipment: ({ shipmentId, orderId, customerId, country, lines }, call) =>
       change({ shipmentId }, call, (state) =>
         createShipment(state, { shipmentId, orderId, customerId, country, lines }),
       ),
-    cancelShipment: ({ shipmentId }, call) =>
-      change({ shipmentId }, call, (state) => cancelShipments(state, shipmentId)),
+    cancelShipment: ({ shipmentId, orderId }, call) =>
+      change({ shipmentId }, call, (state) => {
+        if (orderId !== undefined && !mayBeOf(orderId, state)) throw notFound('shipment', shipmentId);
+        return cancelShipments(state, shipmentId);
+      }),
     async getSettledPieces({ orderId }) {
       const { state } = await aggregates.load(shipmentDecider, orderId);
+      if (!mayBeOf(orderId, state)) return { lines: [] };
       return { lines: [...settledPieces(state)].map(([productId, quantity]) => ({ productId, quantity })) };
     },
     dispatchShipment: (request, call) => change(request, call, (state) => dispatchShipment(state, request)),

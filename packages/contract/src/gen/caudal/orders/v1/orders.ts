@@ -693,7 +693,7 @@ export interface OrderGroup {
   orderCount: bigint;
   /**
    * The sum of their totals, rejected and cancelled orders included. Only if grouped by currency. It may be greater than any
-   * single amount.
+   * single amount. Absent if it does not fit into an int64: request a smaller range, or a status.
    */
   total: Money | undefined;
 }

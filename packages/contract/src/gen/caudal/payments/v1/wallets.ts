@@ -79,7 +79,7 @@ export interface CreateWalletRequest {
   walletId: string;
   /** The customer who owns it. */
   customerId: string;
-  /** Its currency: ISO 4217. */
+  /** Its currency: a code of ISO 4217 that is in use. */
   currency: string;
 }
 

@@ -169,6 +169,8 @@ export interface CancelShipmentRequest {
   requestId: string;
   /** The shipment. */
   shipmentId: string;
+  /** If given, a shipment of another order is not cancelled: it is NOT_FOUND. */
+  orderId?: string | undefined;
 }
 
 export interface DispatchShipmentRequest {
@@ -925,7 +927,7 @@ export const CreateShipmentRequest: MessageFns<CreateShipmentRequest> = {
 };
 
 function createBaseCancelShipmentRequest(): CancelShipmentRequest {
-  return { requestId: "", shipmentId: "" };
+  return { requestId: "", shipmentId: "", orderId: undefined };
 }
 
 export const CancelShipmentRequest: MessageFns<CancelShipmentRequest> = {
@@ -935,6 +937,9 @@ export const CancelShipmentRequest: MessageFns<CancelShipmentRequest> = {
     }
     if (message.shipmentId !== "") {
       writer.uint32(18).string(message.shipmentId);
+    }
+    if (message.orderId !== undefined) {
+      writer.uint32(26).string(message.orderId);
     }
     return writer;
   },
@@ -968,6 +973,14 @@ export const CancelShipmentRequest: MessageFns<CancelShipmentRequest> = {
             message.shipmentId = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.orderId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -992,6 +1005,11 @@ export const CancelShipmentRequest: MessageFns<CancelShipmentRequest> = {
         : isSet(object.shipment_id)
         ? globalThis.String(object.shipment_id)
         : "",
+      orderId: isSet(object.orderId)
+        ? globalThis.String(object.orderId)
+        : isSet(object.order_id)
+        ? globalThis.String(object.order_id)
+        : undefined,
     };
   },
 
@@ -1003,6 +1021,9 @@ export const CancelShipmentRequest: MessageFns<CancelShipmentRequest> = {
     if (message.shipmentId !== "") {
       obj.shipmentId = message.shipmentId;
     }
+    if (message.orderId !== undefined) {
+      obj.orderId = message.orderId;
+    }
     return obj;
   },
 
@@ -1013,6 +1034,7 @@ export const CancelShipmentRequest: MessageFns<CancelShipmentRequest> = {
     const message = createBaseCancelShipmentRequest();
     message.requestId = object.requestId ?? "";
     message.shipmentId = object.shipmentId ?? "";
+    message.orderId = object.orderId ?? undefined;
     return message;
   },
 };

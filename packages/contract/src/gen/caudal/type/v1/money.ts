@@ -15,7 +15,10 @@ export const protobufFileName = "caudal/type/v1/money.proto";
 export interface Money {
   /** Minor units of the currency. 1250 is 12.50 for GBP. */
   minorUnits: bigint;
-  /** The currency: a code of ISO 4217 that is in use, for example "GBP". It also says how many decimals the amount has. */
+  /**
+   * The currency: a code of ISO 4217, for example "GBP". It also says how many decimals the amount has. A new price must be in one that
+   * is in use; an amount of what exists already, a wallet or an order, is in the currency of that.
+   */
   currency: string;
 }
 
