@@ -242,36 +242,6 @@ describeWith(['postgres'], 'checkout', () => {
     expect([...world.reserved.values()].filter((state) => state === 'open')).toHaveLength(0);
   });
 
-  test('reserves for an hour a day and 100 pieces at most, until the cart becomes an order', async () => {
-    const limit = { code: 'FAILED_PRECONDITION', reason: 'CART_RESERVATION_LIMIT' };
-    await add('MUG', 60);
-    const holdFor = (minutes: number) =>
-      world.carts.reserveCart({ customerId, ttl: { seconds: BigInt(minutes * 60), nanos: 0 } }, testCall());
-    for (let n = 0; n < 4; n++) {
-      await holdFor(15);
-      // What replaces it within its time adds nothing.
-      await holdFor(10);
-      world.pass(15 * 60_000);
-    }
-    expect(await refusalOf(holdFor(15))).toEqual(limit);
-    expect(await refusalOf(holdFor(1))).toEqual(limit);
-    await checkOut();
-    await add('MUG', 60);
-    await holdFor(15);
-    await add('TEA', 41);
-    expect(await refusalOf(holdFor(15))).toEqual(limit);
-    await add('TEA', -1);
-    await holdFor(15);
-    world.pass(day);
-    for (let n = 0; n < 4; n++) {
-      await holdFor(15);
-      world.pass(15 * 60_000);
-    }
-    expect(await refusalOf(holdFor(1))).toEqual(limit);
-    world.pass(day);
-    await holdFor(15);
-  });
-
   test('that is refused after an erasure brings no row back', async () => {
     await add('MUG', 2);
     await reserve();
