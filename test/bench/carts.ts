@@ -42,6 +42,7 @@ export async function openCarts(url: string, options: { poolSize: number; clock:
       getCustomer: async ({ customerId }: { customerId: string }) => Customer.fromPartial({ customerId }),
     } as never,
     // Checkouts only.
+    holdLimits: { mostPieces: 100, mostMs: 3_600_000 },
     ...{ inventory: undefined as never, orders: undefined as never, orderQueries: undefined as never },
   });
   return {

@@ -15,7 +15,9 @@ import {
 import { newId } from '@caudal/kernel/ids.ts';
 import { refusalOf, testCall } from '@caudal/testing/call.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
+import { until } from '@caudal/testing/until.ts';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { deleteCart, lockId } from './store/cart-rows.ts';
 import { type CartWorld, cartWorld } from './testing/world.ts';
 
 const textOf = (bytes: Uint8Array) => Buffer.from(bytes).toString('base64url');
@@ -191,6 +193,42 @@ describeWith(['postgres'], 'carts', () => {
     expect(await refusalOf(get('hal'))).toMatchObject({ reason: 'CUSTOMER_ERASED' });
   });
 
+  test('no row is made for an erased customer, though a process has the key still and views lag', async () => {
+    await world.database.query({ text: "SELECT end_person_key('una')" });
+    const erased = { code: 'FAILED_PRECONDITION', reason: 'CUSTOMER_ERASED' };
+    expect(await refusalOf(add('una', 'MUG', 1))).toEqual(erased);
+    expect(await refusalOf(synced(adding(newReplica(newId()), 'MUG', 1), 'una'))).toEqual(erased);
+    const guest = await world.guests.createGuestCart({}, testCall());
+    const login = { customerId: 'una', ...guest, rule: LoginRule.LOGIN_RULE_SUM };
+    expect(await refusalOf(world.carts.mergeGuestCart(login, testCall()))).toEqual(erased);
+    expect(await world.database.query({ text: "SELECT FROM carts WHERE cart_id = 'c/una'" })).toHaveLength(0);
+  });
+
+  test('a row that is being made while the customer is erased is deleted', async () => {
+    const cartId = 'c/uma';
+    const other = world.fresh.open().database;
+    const { deleting } = await world.database.transaction(async (tx) => {
+      await lockId(tx, cartId);
+      await tx.query({
+        text: `INSERT INTO carts (cart_id, version, content, lines, may_remind, checking_out, changed_at)
+          VALUES ($1, 1, '', 1, false, false, now())`,
+        values: [cartId],
+      });
+      const begun = deleteCart(other, cartId);
+      const isWaiting = async () => {
+        const text =
+          "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        return (await other.query({ text })).length > 0;
+      };
+      await Promise.race([begun, until(isWaiting)]);
+      return { deleting: begun };
+    });
+    await deleting;
+    expect(await world.database.query({ text: 'SELECT FROM carts WHERE cart_id = $1', values: [cartId] })).toHaveLength(
+      0,
+    );
+  });
+
   describe('a guest', () => {
     const guestWith = async (pieces: Record<string, number>) => {
       const guest = await world.guests.createGuestCart({}, testCall());
@@ -215,6 +253,24 @@ describeWith(['postgres'], 'carts', () => {
         { ...guest, deviceId: newId(), cartUid: '', baseVersion: 0n, confirmedChange: 0n, changes: '' },
         testCall(),
       );
+
+    test('asks the catalogue of few products that are new in its cart, and of none again', async () => {
+      const guest = await world.guests.createGuestCart({}, testCall());
+      const deviceId = newId();
+      const products = Array.from({ length: 200 }, (_, n) => `NONE-${n}`);
+      const by = { device: deviceId, nowMs: Date.now() };
+      const cart = products.reduce((before, product) => addToLine(before, product, 1, by), emptyCart());
+      const send = () => {
+        const sent = { deviceId, baseVersion: 0n, confirmedChange: 0n, changes: textOf(encodeCart(cart)) };
+        return world.guests.syncGuestCart({ ...guest, ...sent }, testCall());
+      };
+      const before = world.lookedUp.length;
+      await send();
+      expect(world.lookedUp.length - before).toBe(50);
+      world.pass(10_000);
+      await send();
+      expect(world.lookedUp.length - before).toBe(50);
+    });
 
     test('has a cart that only its token opens', async () => {
       const guest = await guestWith({ MUG: 1 });

@@ -156,6 +156,41 @@ describeWith(['postgres'], 'checkout', () => {
     expect(await linesNow()).toEqual({ TEA: 1 });
   });
 
+  test.each([
+    ['whose checkout is still noted', [], { TEA: 1 }],
+    [
+      'after more checkouts than are noted',
+      ['A', 'B', 'C', 'D', 'E', 'F'],
+      { A: 1, B: 1, C: 1, D: 1, E: 1, F: 1, TEA: 1 },
+    ],
+  ])('that arrives after its checkout has lapsed, %s, takes out its own lines only', async (_, others, expected) => {
+    await add('MUG', 2);
+    let arrive = () => {};
+    world.placing(async (run) => {
+      arrive = run;
+      throw unavailable('orders');
+    });
+    await checkOut().catch(() => {});
+    world.placing(async () => {
+      throw unavailable('orders');
+    });
+    for (const product of others) {
+      world.pass(120_000);
+      await add(product, 1);
+      await checkOut().catch(() => {});
+    }
+    world.pass(2 * 3_600_000);
+    await settleCheckouts.run(jobTools(), run());
+    await add('TEA', 1);
+    world.placing(async (run) => {
+      arrive();
+      return run();
+    });
+    await checkOut();
+    expect(ordersOf().map(piecesOf)).toEqual([{ MUG: 2 }]);
+    expect(await linesNow()).toEqual(expected);
+  });
+
   test('releases what the cart has reserved before the order reserves', async () => {
     await add('MUG', 2);
     const { reservationId } = await world.carts.reserveCart({ customerId, ttl: undefined }, testCall());

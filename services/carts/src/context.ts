@@ -38,6 +38,7 @@ export const carts = defineContext({
     return [
       cartService({
         ...{ ...common, aggregates },
+        holdLimits: { mostPieces: settings.CARTS_RESERVED_PIECES, mostMs: settings.CARTS_RESERVED_FOR },
         customers: client(CustomerQueryServiceService),
         inventory: client(InventoryServiceService),
         orders: client(OrderServiceService),

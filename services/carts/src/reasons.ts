@@ -25,6 +25,11 @@ export const reasons = {
     code: 'FAILED_PRECONDITION',
     meaning: 'There is nothing in the cart; `metadata.last_order_id` names the order that it became last.',
   },
+  CART_RESERVATION_LIMIT: {
+    code: 'FAILED_PRECONDITION',
+    meaning:
+      'The cart would reserve more pieces, or within a day for longer, than a cart may; the message says which. It can be checked out without a reservation.',
+  },
   CART_FIELD_UNKNOWN: {
     code: 'INVALID_ARGUMENT',
     meaning: 'The setting CARTS_FIELDS names no field like this: `violations` has those that it names.',

@@ -33,6 +33,18 @@ export const settings = {
     min: 60_000,
     max: 365 * dayMs,
   }),
+  CARTS_RESERVED_PIECES: setting.int({
+    description: 'How many pieces a cart can reserve at most, over all its lines.',
+    default: '100',
+    min: 1,
+    max: 1_000_000,
+  }),
+  CARTS_RESERVED_FOR: setting.duration({
+    description: 'For how long a cart can hold reservations within a day, unless it becomes an order.',
+    default: '1h',
+    min: 60_000,
+    max: dayMs,
+  }),
 };
 
 export type CartSettings = typeof settings;

@@ -1,5 +1,5 @@
 /** Changes the carts of customers: caudal.carts.v1.CartService. */
-import { addToLine, type Cart, setQuantity } from '@caudal/carts/cart.ts';
+import { addToLine, type Cart, quantityOf, setQuantity } from '@caudal/carts/cart.ts';
 import { encodeCart } from '@caudal/carts/encoding.ts';
 import { type FieldsConfig, writeField } from '@caudal/carts/fields.ts';
 import { lineKey, maxKeyLength, productOf } from '@caudal/carts/line-key.ts';
@@ -44,7 +44,7 @@ export function cartService(dependencies: CartDependencies) {
     async syncCart({ customerId, ...request }, call) {
       const key = await customerKey(seals, customerId);
       return ofRegistered({ customers, customerId, call }, (assertMade) =>
-        syncRow(dependencies, key, request, call, assertMade),
+        syncRow(dependencies, key, request, call, { check: assertMade }),
       );
     },
     addToCart({ customerId, productId, options, quantity }, call) {
@@ -120,18 +120,29 @@ function keyOf(productId: string, options: Record<string, string>): string {
   return key;
 }
 
-/** Merges what a copy has sent, and answers with what it lacks. */
+/** The products of lines that come into the cart with these changes: as far as the row shows a line, its price is known. */
+function newProducts({ stored }: CartRow, changes: Cart): string[] {
+  const isThere = (cart: Cart, key: string) => quantityOf(cart.lines.get(key)) > 0;
+  const lines = [...changes.lines.keys()].filter((key) => isThere(changes, key) && !isThere(stored.cart, key));
+  return [...new Set(productsOf(lines))];
+}
+
+/**
+ * Merges what a copy has sent, and answers with what it lacks. `row`: the row as it was just now, if that is known. `mostLookedUp`: of how
+ * many products the catalogue is asked.
+ */
 export async function syncRow(
   { store, products, fields, clock, ids }: Pick<CartDependencies, 'store' | 'products' | 'fields' | 'clock' | 'ids'>,
   key: CartKey,
   request: { deviceId: string; cartUid: string; baseVersion: bigint; confirmedChange: bigint; changes: string },
   call: Call,
-  check: (row: CartRow) => void = () => {},
+  { check, row: known, mostLookedUp }: { check(row: CartRow): void; row?: CartRow; mostLookedUp?: number },
 ) {
   const changes = decodeChanges(request.changes);
   const baseVersion = Number(request.baseVersion);
   const lines = [...changes.lines.keys()];
-  const found = await products.now(productsOf(lines), call);
+  const sold = lines.length > 0 ? newProducts(known ?? (await store.read(key)), changes) : [];
+  const found = await products.now(sold.slice(0, mostLookedUp), call);
   const answer = (stored: StoredCart, before = stored) => ({
     version: BigInt(stored.version),
     changes: Buffer.from(encodeCart(answerTo(stored, baseVersion, before))).toString('base64url'),

@@ -141,7 +141,7 @@ export async function finish(
   await store.change({
     key,
     decide(row) {
-      const stored = finishCheckout(row.stored, orderId, ordered);
+      const stored = finishCheckout(row.stored, orderId, ordered, clock());
       const after = stored === row.stored ? row : { ...row, stored, changedAt: clock() };
       const keys = keysOf(row.stored, orderId).map((keyed) => ({
         key: keyed.key,

@@ -6,6 +6,9 @@ import type { CartRow } from '../store/cart-store.ts';
 import { guestKey, newGuestToken, noGuestCart } from '../store/keys.ts';
 import { type CartDependencies, syncRow } from './cart-service.ts';
 
+/** Of so many new products a sync asks the catalogue: the token that it takes is free. */
+const mostLookedUp = 50;
+
 export function guestCartService(
   dependencies: Pick<CartDependencies, 'store' | 'products' | 'fields' | 'clock' | 'ids'>,
 ) {
@@ -28,8 +31,9 @@ export function guestCartService(
     async syncGuestCart({ guestCartId, guestToken, ...request }, call) {
       const key = guestKey(guestCartId, guestToken);
       // Anyone can call this: no more work than a read for a caller without the cart's token.
-      assertOpen(await store.read(key));
-      return syncRow(dependencies, key, request, call, assertOpen);
+      const row = await store.read(key);
+      assertOpen(row);
+      return syncRow(dependencies, key, request, call, { check: assertOpen, row, mostLookedUp });
     },
   });
 }

@@ -8,6 +8,7 @@ import { isCode, refused } from '@caudal/kernel/errors.ts';
 import type { IdSource } from '@caudal/kernel/ids.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
 import type { Call, Client } from '@caudal/rpc/types.ts';
+import { type HoldLimits, withHold } from '../domain/hold.ts';
 import type { OrderedLine, Reservation, StoredCart } from '../domain/stored-cart.ts';
 import type { CartStore } from '../store/cart-store.ts';
 import { type CartKey, customerKey } from '../store/keys.ts';
@@ -18,6 +19,7 @@ export interface ReserveDependencies {
   inventory: Client<InventoryServiceService>;
   clock: Clock;
   ids: IdSource;
+  holdLimits: HoldLimits;
 }
 
 const usualTtlMs = 5 * 60_000;
@@ -25,7 +27,7 @@ const usualTtlMs = 5 * 60_000;
 const mostReservations = 10;
 
 export function reserveCart(dependencies: ReserveDependencies) {
-  const { store, seals, inventory, clock, ids } = dependencies;
+  const { store, seals, inventory, clock, ids, holdLimits } = dependencies;
   return async ({ customerId, ttl }: ReserveCartRequest, call: Call): Promise<CartReservation> => {
     const key = await customerKey(seals, customerId);
     const ttlMs = ttl ? Number(ttl.seconds) * 1_000 + Math.ceil(ttl.nanos / 1e6) : usualTtlMs;
@@ -58,9 +60,10 @@ export function reserveCart(dependencies: ReserveDependencies) {
           throw refused('CART_EMPTY', 'There is nothing in the cart.', {
             metadata: { last_order_id: stored.lastOrderId },
           });
+        const holding = withHold(stored, { lines, untilMs }, holdLimits, clock());
         const former = (stored.reservations ?? []).filter((one) => one.untilMs >= clock().getTime());
         const reservations = [...former, { id, untilMs, lines }].slice(-mostReservations);
-        return { row: { ...row, stored: { ...stored, reservations } }, reply: { lines, former } };
+        return { row: { ...row, stored: { ...holding, reservations } }, reply: { lines, former } };
       },
       repeat: ({ stored }) => ({ lines: piecesOf(stored), former: [] }),
     });

@@ -2,7 +2,7 @@
  * A checkout: the cart as it was when it began, and the order that it becomes. What it takes out of the cart in the end is what it has
  * seen then; what devices add at the same time stays.
  */
-import { type Cart, linesOf, merge, removeLine } from '@caudal/carts/cart.ts';
+import { type Cart, linesOf, merge, removeLine, setQuantity } from '@caudal/carts/cart.ts';
 import { decodeCart, encodeCart } from '@caudal/carts/encoding.ts';
 import { itemOf } from '@caudal/carts/line-key.ts';
 import { changesSince } from '@caudal/carts/replica.ts';
@@ -11,9 +11,11 @@ import { derivedIdAt } from '@caudal/kernel/ids.ts';
 import {
   type Attempt,
   type Checkout,
+  type FormerCheckout,
   type Keyed,
   type OrderedLine,
   type StoredCart,
+  serverDevice,
   withContent,
 } from './stored-cart.ts';
 
@@ -33,7 +35,7 @@ export function beginCheckout(
   { attempt, keyed }: { attempt: string; keyed?: Keyed },
   now: Date,
 ): StoredCart {
-  const { checkout } = stored;
+  const { checkout, formerCheckouts, ...rest } = stored;
   const untilMs = now.getTime() + attemptMs;
   const begun: Attempt = keyed ? [attempt, untilMs, keyed] : [attempt, untilMs];
   const attempts = [...(checkout?.attempts ?? []), begun].slice(-mostAttempts);
@@ -52,12 +54,13 @@ export function beginCheckout(
   const removal = Buffer.from(encodeCart(changesSince(emptied, cart))).toString('base64');
   // The same id until one order is placed under it: so that there is one, whatever becomes of the calls.
   const orderId = stored.nextOrderId ?? derivedIdAt(now.getTime(), 'checkout', cartId, stored.checkouts + 1);
-  const former = checkout ? [{ lines: checkout.lines, removal: checkout.removal }, ...checkout.former] : [];
-  return {
-    ...stored,
-    nextOrderId: orderId,
-    checkout: { orderId, lines, removal, attempts, former: former.slice(0, mostFormer) },
-  };
+  const former = checkout ? withFormer(checkout) : (formerCheckouts ?? []);
+  return { ...rest, nextOrderId: orderId, checkout: { orderId, lines, removal, attempts, former } };
+}
+
+/** A checkout that is given up, and those before it. */
+function withFormer({ lines, removal, former }: Checkout): FormerCheckout[] {
+  return [{ lines, removal }, ...former].slice(0, mostFormer);
 }
 
 /** Whether a call may still place the order. */
@@ -70,7 +73,8 @@ export function endAttempt(stored: StoredCart, attempt: string): StoredCart {
   const { checkout, ...rest } = stored;
   if (!checkout) return stored;
   const attempts = checkout.attempts.filter(([name]) => name !== attempt);
-  return attempts.length === 0 ? rest : { ...rest, checkout: { ...checkout, attempts } };
+  if (attempts.length === 0) return { ...rest, formerCheckouts: checkout.former };
+  return { ...rest, checkout: { ...checkout, attempts } };
 }
 
 /** The idempotency keys of all calls that may have placed this order. */
@@ -78,25 +82,41 @@ export function keysOf({ checkout }: StoredCart, orderId: string): Keyed[] {
   return checkout?.orderId === orderId ? checkout.attempts.flatMap(([, , keyed]) => keyed ?? []) : [];
 }
 
-/** Without a checkout whose calls have ended long ago: views would know its order, if it was placed. */
+/**
+ * Without a checkout whose calls have ended long ago: views would know its order, as a rule. It may be placed all the same, so it stays noted
+ * until the order's id is used.
+ */
 export function withoutLapsed(stored: StoredCart, now: Date): StoredCart {
   const { checkout, ...rest } = stored;
   const isLapsed = checkout?.attempts.every(([, until]) => until + lapseMs < now.getTime());
-  return isLapsed ? rest : stored;
+  return isLapsed ? { ...rest, formerCheckouts: withFormer(checkout!) } : stored;
 }
 
 /** The order is placed, with these lines: they leave the cart. A repeat changes nothing. */
-export function finishCheckout(stored: StoredCart, orderId: string, ordered: OrderedLine[]): StoredCart {
+export function finishCheckout(stored: StoredCart, orderId: string, ordered: OrderedLine[], now: Date): StoredCart {
   const { checkout } = stored;
   if (checkout?.orderId !== orderId) return stored;
-  const removal =
-    [checkout, ...checkout.former].find(({ lines }) => isSame(lines, ordered))?.removal ?? checkout.removal;
-  const {
-    checkout: _,
-    nextOrderId: __,
-    ...rest
-  } = withContent(stored, merge(stored.cart, removedBy(removal, stored.cart)));
+  const { cart } = stored;
+  const noted = [checkout, ...checkout.former].find(({ lines }) => isSame(lines, ordered));
+  const left = noted ? merge(cart, removedBy(noted.removal, cart)) : withoutPieces(cart, ordered, now);
+  const { checkout: _, nextOrderId: __, held: ___, ...rest } = withContent(stored, left);
   return { ...rest, checkouts: stored.checkouts + 1, lastOrderId: orderId };
+}
+
+/** Without what was ordered, for an order of which no checkout is noted any more: of each product at most the pieces of the order. */
+function withoutPieces(cart: Cart, ordered: OrderedLine[], now: Date): Cart {
+  let left = cart;
+  for (const { productId, quantity } of ordered) {
+    let pieces = quantity;
+    for (const line of linesOf(cart)) {
+      if (itemOf(line.key).productId !== productId) continue;
+      const taken = Math.min(pieces, line.quantity);
+      const by = { device: serverDevice, nowMs: now.getTime() };
+      left = setQuantity(left, line.key, line.quantity - taken, by);
+      pieces -= taken;
+    }
+  }
+  return left;
 }
 
 /** The removal, as far as the cart still has the lines: those that are forgotten must not come back. */

@@ -39,7 +39,13 @@ export interface Checkout {
   /** Calls of which it is not known that they have failed. */
   attempts: Attempt[];
   /** Checkouts of the same order id that were given up: one of them may have placed it after all. */
-  former: { lines: OrderedLine[]; removal: string }[];
+  former: FormerCheckout[];
+}
+
+/** A checkout that was given up. */
+export interface FormerCheckout {
+  lines: OrderedLine[];
+  removal: string;
 }
 
 /** A price as JSON has it. */
@@ -64,11 +70,15 @@ export interface StoredCart {
   checkout?: Checkout;
   /** The id of the next order, once a checkout has begun: it stays until an order is placed under it. */
   nextOrderId?: string;
+  /** While there is no checkout: those of the next order's id that were given up. */
+  formerCheckouts?: FormerCheckout[];
   /** How many orders it has become. */
   checkouts: number;
   lastOrderId: string;
   /** What it has reserved, the last one at the end: those before are yet to be released. */
   reservations?: Reservation[];
+  /** For how long it has reserved since then without an order, and until when it does. */
+  held?: { sinceMs: number; heldMs: number; untilMs: number };
 }
 
 /** The author of what callers without a copy do. */

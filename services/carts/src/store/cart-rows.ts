@@ -1,5 +1,5 @@
 /** What jobs and sagas do with the rows of carts, without opening them. */
-import type { Transaction } from '@caudal/postgres/database.ts';
+import type { Database, Transaction } from '@caudal/postgres/database.ts';
 
 export interface IdleCart {
   cartId: string;
@@ -69,8 +69,20 @@ export function findCheckingOut(db: Transaction, before: Date, after: Place): Pr
   });
 }
 
-/** Deletes a cart and what is remembered of its commands. */
-export async function deleteCart(db: Transaction, cartId: string): Promise<void> {
-  await db.query({ text: 'DELETE FROM carts WHERE cart_id = $1', values: [cartId] });
-  await db.query({ text: 'DELETE FROM cart_commands WHERE cart_id = $1', values: [cartId] });
+/** Locks the id of a cart that has no row, until the transaction ends. */
+export async function lockId(tx: Transaction, cartId: string): Promise<void> {
+  await tx.query({
+    name: 'carts-lock-id',
+    text: "SELECT pg_advisory_xact_lock(hashtextextended('carts.' || $1, 0))",
+    values: [cartId],
+  });
+}
+
+/** Deletes a cart and what is remembered of its commands. What makes the row at the same time ends before it, or begins after it. */
+export async function deleteCart(database: Pick<Database, 'transaction'>, cartId: string): Promise<void> {
+  await database.transaction(async (tx) => {
+    await lockId(tx, cartId);
+    await tx.query({ text: 'DELETE FROM carts WHERE cart_id = $1', values: [cartId] });
+    await tx.query({ text: 'DELETE FROM cart_commands WHERE cart_id = $1', values: [cartId] });
+  });
 }

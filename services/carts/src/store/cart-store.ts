@@ -10,8 +10,9 @@ import { CaudalError, invalidField } from '@caudal/kernel/errors.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
 import type { Database, Transaction } from '@caudal/postgres/database.ts';
 import { newCart, type StoredCart } from '../domain/stored-cart.ts';
+import { lockId } from './cart-rows.ts';
 import { decodeStored, encodeStored } from './document.ts';
-import { type CartKey, noGuestCart, opensWith } from './keys.ts';
+import { type CartKey, noCartOfErased, noGuestCart, opensWith } from './keys.ts';
 
 /** A row beside its content. */
 export interface CartRow {
@@ -135,7 +136,7 @@ export function openCartStore({ database, clock }: { database: Database; clock: 
         settle.push(() => reject(error));
       }
     }
-    if (row !== before) await save(tx, key, row);
+    if (row !== before) await save(tx, key, { before, row });
     if (made.length > 0) await remember(tx, key.cartId, made);
     return settle;
   }
@@ -151,11 +152,7 @@ export function openCartStore({ database, clock }: { database: Database; clock: 
     // A guest's cart is made under a new id, by one call. So an unknown id is refused after as little work as a wrong token.
     if (found || key.tokenHash) return rowOf(found, key);
     // So that two first changes wait for each other: the lock ends with the transaction.
-    await tx.query({
-      name: 'carts-lock-id',
-      text: "SELECT pg_advisory_xact_lock(hashtextextended('carts.' || $1, 0))",
-      values: [cartId],
-    });
+    await lockId(tx, cartId);
     const [made] = await tx.query<Row>(find);
     return rowOf(made, key);
   }
@@ -189,7 +186,13 @@ export function openCartStore({ database, clock }: { database: Database; clock: 
     });
   }
 
-  async function save(tx: Transaction, { cartId, seal }: CartKey, row: CartRow): Promise<void> {
+  async function save(
+    tx: Transaction,
+    key: CartKey,
+    { before, row }: { before: CartRow; row: CartRow },
+  ): Promise<void> {
+    if (!before.exists) await assertNotErased(tx, key);
+    const { cartId, seal } = key;
     const { stored, tokenHash, mergedInto, changedAt } = row;
     const reminders = stored.cart.fields.get('reminders');
     const mayRemind = reminders !== undefined && valuesOf(reminders)[0] === 'yes';
@@ -235,7 +238,7 @@ export function openCartStore({ database, clock }: { database: Database; clock: 
         for (const key of [...keys].sort((a, b) => (a.cartId < b.cartId ? -1 : 1))) rows.set(key, await lock(tx, key));
         const before = keys.map((key) => rows.get(key)!);
         for (const [place, row] of decide(before).entries())
-          if (row !== before[place]) await save(tx, keys[place]!, row);
+          if (row !== before[place]) await save(tx, keys[place]!, { before: before[place]!, row });
       });
     },
     async read(key) {
@@ -244,6 +247,20 @@ export function openCartStore({ database, clock }: { database: Database; clock: 
       return rowOf(found, key);
     },
   };
+}
+
+/**
+ * Refuses to make the row of a customer whose key is destroyed: this process may have the key in memory still. Under the lock of the id, which
+ * the erasure takes after it has destroyed the key, so no row is made behind it. Throws CUSTOMER_ERASED.
+ */
+async function assertNotErased(tx: Transaction, { customerId }: CartKey): Promise<void> {
+  if (customerId === undefined) return;
+  const erased = await tx.query({
+    name: 'carts-erased',
+    text: 'SELECT FROM person_keys WHERE person = $1 AND wrapped IS NULL',
+    values: [customerId],
+  });
+  if (erased.length > 0) throw noCartOfErased(customerId);
 }
 
 function rowOf(found: Row | undefined, key: CartKey): CartRow {

@@ -10,6 +10,8 @@ export interface CartKey {
   /** The row. */
   cartId: string;
   seal: RowSeal;
+  /** Of a customer's cart: whose key seals it. */
+  customerId?: string;
   /** Of a guest's cart. */
   tokenHash?: Buffer;
 }
@@ -24,7 +26,7 @@ export const newGuestToken = () => randomBytes(32).toString('base64url');
 export async function customerKey(seals: RowSeals, customerId: string): Promise<CartKey> {
   const seal = await seals(customerId);
   if (!seal) throw noCartOfErased(customerId);
-  return { cartId: customerCartId(customerId), seal };
+  return { cartId: customerCartId(customerId), customerId, seal };
 }
 
 export function noCartOfErased(customerId: string): CaudalError {

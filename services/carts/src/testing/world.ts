@@ -64,8 +64,11 @@ export async function cartWorld() {
   const reserved = new Map<string, string>();
   /** What happens before stock is reserved, and before it is released. */
   let inventoryDoes: { reserve?: () => Promise<void>; release?: () => Promise<void> } = {};
+  /** The products that the catalogue was asked for. */
+  const lookedUp: string[] = [];
   const catalog = {
     async getProduct({ productId }: { productId: string }) {
+      lookedUp.push(productId);
       const product = products.get(productId);
       if (!product) throw notFound('product', productId);
       return product;
@@ -91,6 +94,7 @@ export async function cartWorld() {
     },
   } as never;
   const others = {
+    holdLimits: { mostPieces: 100, mostMs: 3_600_000 },
     inventory: {
       async reserveStock({ reservationId }: { reservationId: string }) {
         await inventoryDoes.reserve?.();
@@ -110,7 +114,7 @@ export async function cartWorld() {
   const withProducts = { ...common, customers, products: openProducts({ catalog, clock }) };
   return {
     ...{ fresh, database, aggregates, store, seals, orderQueries, products, orders, reserved, erased, clock },
-    ...{ strangers, asked },
+    ...{ strangers, asked, lookedUp },
     carts: cartService({ ...withProducts, ...others, aggregates }).handlers as unknown as Handlers<CartServiceService>,
     guests: guestCartService(withProducts).handlers as unknown as Handlers<GuestCartServiceService>,
     queries: cartQueryService(withProducts).handlers as unknown as Handlers<CartQueryServiceService>,
