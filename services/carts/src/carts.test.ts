@@ -261,7 +261,7 @@ describeWith(['postgres'], 'carts', () => {
       const by = { device: deviceId, nowMs: Date.now() };
       const cart = products.reduce((before, product) => addToLine(before, product, 1, by), emptyCart());
       const send = () => {
-        const sent = { deviceId, baseVersion: 0n, confirmedChange: 0n, changes: textOf(encodeCart(cart)) };
+        const sent = { deviceId, cartUid: '', baseVersion: 0n, confirmedChange: 0n, changes: textOf(encodeCart(cart)) };
         return world.guests.syncGuestCart({ ...guest, ...sent }, testCall());
       };
       const before = world.lookedUp.length;
