@@ -48,6 +48,20 @@ test('further calls are refused at their first byte, until one has left', () => 
   expect(arrive(call('d'), 10)).toBe('OK');
 });
 
+test('a call whose caller has left counts until its handler has ended', () => {
+  const { call, places } = opened();
+  const left = call('a');
+  expect(arrive(left, 1_000)).toBe('OK');
+  const ended = left.place.hold();
+  left.leave();
+  expect(reasonOf(() => call('b').place.take(10))).toBe('SERVER_BUSY');
+  expect(places.bytes().requests).toBe(1_000);
+  ended();
+  ended();
+  expect(arrive(call('c'), 1_000)).toBe('OK');
+  expect(places.bytes().requests).toBe(1_000);
+});
+
 test('what only arrives keeps nobody out, and is refused in the end if others have filled the bound meanwhile', () => {
   const { call } = opened();
   const slow = ['a', 'b', 'c', 'd'].map(call);

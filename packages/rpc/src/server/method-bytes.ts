@@ -8,7 +8,7 @@ import { alpha, busy, greedy, type Place } from './places.ts';
 import { isGreedy } from './pool.ts';
 
 export interface MethodBytes {
-  /** The place of a call, whose bytes count here too from its `received` until it is left. */
+  /** The place of a call, whose bytes count here too from its `received` until nobody holds it. */
   within(place: Place, leave: () => void): { place: Place; leave: () => void };
   /**
    * Waits until there is room for a message of this caller, which counts until the returned function is called. The callers that wait
@@ -85,11 +85,22 @@ export function openMethodBytes(all: number, waitMs = turnWaitMs): MethodBytes {
       const { key } = place.party;
       /** The bytes of this call, and those of them that count. */
       let [held, counted] = [0, 0];
-      let [isWhole, left] = [false, false];
+      let isWhole = false;
+      /** The connection, and the handler, which may go on after the caller has left. */
+      let holders = 1;
       const count = () => {
-        const more = (isWhole && !left ? held : 0) - counted;
+        const more = (isWhole && holders > 0 ? held : 0) - counted;
         counted += more;
         change(key, more);
+      };
+      const holder = (letGo: () => void) => {
+        let holds = true;
+        return () => {
+          if (holds) holders--;
+          holds = false;
+          count();
+          letGo();
+        };
       };
       return {
         place: {
@@ -112,12 +123,12 @@ export function openMethodBytes(all: number, waitMs = turnWaitMs): MethodBytes {
             isWhole = true;
             count();
           },
+          hold() {
+            holders++;
+            return holder(place.hold());
+          },
         },
-        leave() {
-          left = true;
-          count();
-          leave();
-        },
+        leave: holder(leave),
       };
     },
     turn(key, bytes, signal) {
