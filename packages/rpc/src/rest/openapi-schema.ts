@@ -92,11 +92,32 @@ export function collectSchemas(answers: DescMessage[]): Schemas {
     return { ...single(field), ...ruleSchema(field) };
   };
 
-  /** Closes a message within a request that is open because answers use it too (an amount, a line). */
+  const isOpen = ({ message: type }: DescField) => type && !wellKnown[type.typeName] && open.has(type);
+
+  /**
+   * What closes a message, and those within it, that are open because answers use them too (an amount, a line). Each has its own reference: a
+   * schema that closes sees only what is beside it.
+   */
+  const closing = (type: DescMessage, within: DescMessage[] = []): Schema => {
+    const required = type.fields.filter(isRequired).map(({ jsonName }) => jsonName);
+    const inner = type.fields.filter(
+      (field) => isOpen(field) && field.fieldKind !== 'map' && ![type, ...within].includes(field.message!),
+    );
+    const properties = inner.map((field) => {
+      const known = { ...message(field.message!), ...closing(field.message!, [type, ...within]) };
+      return [field.jsonName, field.fieldKind === 'list' ? { items: known } : known] as const;
+    });
+    return {
+      ...(required.length > 0 && { required }),
+      ...(properties.length > 0 && { properties: Object.fromEntries(properties) }),
+      unevaluatedProperties: false,
+    };
+  };
+
+  /** Closes the messages of a field of a request. */
   const closed = (field: DescField, schema: Schema): Schema => {
-    if (!field.message || wellKnown[field.message.typeName] || !open.has(field.message)) return schema;
-    const required = field.message.fields.filter(isRequired).map(({ jsonName }) => jsonName);
-    const known = { ...(required.length > 0 && { required }), unevaluatedProperties: false };
+    if (!isOpen(field)) return schema;
+    const known = closing(field.message!);
     return field.fieldKind === 'list'
       ? { ...schema, items: { ...(schema.items as Schema), ...known } }
       : { ...schema, ...known };

@@ -90,6 +90,13 @@ describe('the OpenAPI document', () => {
     expect(schemas['payments.DepositRequest']!.properties!.amount).toMatchObject(money);
     const line = (schemas['inventory.ReserveStockRequest']!.properties!.lines as Json).items;
     expect(line).toMatchObject({ required: ['productId', 'quantity'], unevaluatedProperties: false });
+    const trace = (schemas['tracking.RecordTracesRequest']!.properties!.traces as Json).items as Json;
+    expect(trace).toMatchObject({ $ref: '#/components/schemas/tracking.Trace', unevaluatedProperties: false });
+    expect(trace.properties!.place).toEqual({
+      $ref: '#/components/schemas/tracking.Place',
+      properties: { position: { $ref: '#/components/schemas/tracking.Position', unevaluatedProperties: false } },
+      unevaluatedProperties: false,
+    });
     for (const name of ['type.Money', 'inventory.ReservationLine', 'orders.Order']) {
       expect(Object.keys(schemas[name]!)).not.toContain('additionalProperties');
       // A mask may have removed it.
