@@ -154,7 +154,9 @@ async function removeDead(file: string): Promise<void> {
   const taking = `${file}.taking`;
   if (await createFileAtomic(taking, String(process.pid))) {
     try {
-      if ((await ownerOf(file)) === undefined) await rm(file, { force: true });
+      // Only what was read, and is a dead one's: if there is none, somebody may make one at this moment.
+      const claimed = await readFile(file, 'utf8').catch(() => undefined);
+      if (claimed !== undefined && (await ownerIn(claimed)) === undefined) await rm(file, { force: true });
     } finally {
       await rm(taking, { force: true });
     }
@@ -166,8 +168,10 @@ async function removeDead(file: string): Promise<void> {
 }
 
 /** The pid of the other process that uses the directory, if there is one. */
-async function ownerOf(file: string): Promise<number | undefined> {
-  const pid = Number(await readFile(file, 'utf8').catch(() => ''));
+const ownerOf = async (file: string) => ownerIn(await readFile(file, 'utf8').catch(() => ''));
+
+async function ownerIn(claimed: string): Promise<number | undefined> {
+  const pid = Number(claimed);
   return pid && pid !== process.pid && existsSync(`/proc/${pid}`) && (await isCaudal(pid)) ? pid : undefined;
 }
 
