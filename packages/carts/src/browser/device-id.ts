@@ -5,7 +5,8 @@ export function newDeviceId(nowMs: number): string {
   const bytes = crypto.getRandomValues(new Uint8Array(10));
   bytes[0] = (bytes[0]! & 0x0f) | 0x70;
   bytes[2] = (bytes[2]! & 0x3f) | 0x80;
-  const time = nowMs.toString(16).padStart(12, '0');
+  // A page's clock may have fractions.
+  const time = Math.floor(nowMs).toString(16).padStart(12, '0');
   const hex = time + Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
   return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 }

@@ -34,15 +34,21 @@ export function openRabbitQueue({ broker, database, maxMessages = 20_000 }: Rabb
       }
     }),
     lane() {
-      const weigh = (content: Buffer) => TraceBatch.decode(content).traces.length;
-      const consumer = queue.consume({ prefetch, weigh });
+      /** Of messages that are held: one is weighed before it is taken, and may be taken again. */
+      const decoded = new WeakMap<Buffer, Buffer[]>();
+      const bodiesOf = (content: Buffer): Buffer[] => {
+        const bodies = decoded.get(content) ?? TraceBatch.decode(content).traces;
+        decoded.set(content, bodies);
+        return bodies;
+      };
+      const consumer = queue.consume({ prefetch, weigh: (content) => bodiesOf(content).length });
       return {
         async take(limit, write, signal) {
           let traces = 0;
           await consumer.take(
             limit,
             async (batch) => {
-              const bodies = batch.flatMap(({ content }) => TraceBatch.decode(content).traces);
+              const bodies = batch.flatMap(({ content }) => bodiesOf(content));
               traces = bodies.length;
               await database.transaction((tx) => write(tx, bodies));
             },
